@@ -1,0 +1,1 @@
+"""Slipway launches a release of a data platform and hauls it back."""

@@ -1,0 +1,64 @@
+"""Git: what a commit holds and where it came from. Releases are built from commits, never from the work tree."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import tarfile
+from pathlib import Path
+
+from slipway.errors import ConfigurationError
+from slipway.release import FOLDERS, Provenance, Release, build_release
+
+_COAUTHOR = re.compile(r"^co-authored-by:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
+
+
+class Git:
+    """One repository."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def release_at(self, revision: str = "HEAD") -> Release:
+        """Return the release that the commit `revision` makes.
+
+        Raises:
+            ConfigurationError: no repository, no commit, or an unknown revision.
+        """
+        commit = self._run("rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
+        present = [folder for folder in FOLDERS.values() if self._run("ls-tree", "--name-only", commit, folder)]
+        archive = self._run("archive", "--format=tar", commit, *present)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+            files = {entry.name: opened.extractfile(entry).read() for entry in opened if entry.isfile()}  # type: ignore[union-attr]
+        return build_release(files, self.provenance(commit))
+
+    def provenance(self, commit: str) -> Provenance:
+        """Return who made a commit, when, and its subject; co-authors are read from its trailers."""
+        fields = self._run("show", "--no-patch", "--format=%cI%x00%s%x00%an <%ae>%x00%cn <%ce>%x00%B", commit).decode()
+        when, subject, author, committer, body = fields.split("\0", 4)
+        people = dict.fromkeys([author, committer, *(name.strip() for name in _COAUTHOR.findall(body))])
+        return Provenance(commit=commit, committed_at=when, subject=subject, authors=tuple(people))
+
+    def dirty_files(self) -> tuple[str, ...]:
+        """Return the deployable files whose work tree differs from the commit, untracked ones included."""
+        status = self._run("status", "--porcelain", "--untracked-files=all", "--", *FOLDERS.values(), "config").decode()
+        return tuple(line[3:] for line in status.splitlines())
+
+    def refuse_dirty(self) -> None:
+        """Raise `ConfigurationError` when the work tree holds changes that the commit does not."""
+        dirty = self.dirty_files()
+        if dirty:
+            shown = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
+            raise ConfigurationError(
+                f"the work tree has changes that are not committed: {shown}", fix="git commit, or git stash, then again"
+            )
+
+    def _run(self, *arguments: str) -> bytes:
+        try:
+            done = subprocess.run(["git", "-C", str(self._root), *arguments], capture_output=True)
+        except FileNotFoundError as error:
+            raise ConfigurationError("git is not installed", fix="install git, then again") from error
+        if done.returncode:
+            raise ConfigurationError(f"git {arguments[0]}: {done.stderr.decode().strip()}", fix="git status")
+        return done.stdout

@@ -1,0 +1,130 @@
+"""Migrations by schemachange, in a process of its own, and Slipway's digest of every script it applied."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from slipway.adapters.process import run
+from slipway.adapters.snowflake import HISTORY_TABLE, OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
+from slipway.config import Environment
+from slipway.errors import StepFailed
+from slipway.migration import SCRIPTS_FOLDER, pending_scripts, scripts_in
+from slipway.ports import Outcome, Progress
+from slipway.release import Release
+from slipway.step import MigrateWarehouse
+
+
+class Schemachange:
+    """Runs the migrations component of one release; implements `ports.Migrations`."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        release: Release,
+        tree: Path,
+        *,
+        session: Session,
+        facts: SnowflakeFacts,
+        address: Address,
+        key_file: Path,
+    ) -> None:
+        self._environment, self._release, self._tree = environment, release, tree
+        self._session, self._facts, self._address, self._key_file = session, facts, address, key_file
+
+    def are_applied(self, step: MigrateWarehouse) -> bool:
+        """Probe of the migrate step: nothing of the release is pending."""
+        return not pending_scripts(self._release.manifest.components["migrations"], self._facts.migrations())
+
+    def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
+        """Run schemachange, then record what each script was.
+
+        Raises:
+            StepFailed: a script failed; those before it stand, and so does what it committed itself.
+        """
+        ops = self._environment.warehouse.ops_database
+        self._session.run(*bookkeeping(ops))
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            code, lines = run(
+                self._command(Path(folder)),
+                environment=self._variables(),
+                on_line=lambda line: progress(_readable(line)),
+                timeout_s=self._environment.timeouts.migrate_s,
+            )
+        outside_s = time.monotonic() - began
+        self._record()
+        if code:
+            raise StepFailed(
+                f"migration failed: {_cause(lines)}",
+                fix="mend the script (what it did before failing stands), commit, deploy again",
+            )
+        return Outcome(
+            summary=f"{len(step.scripts)} script(s) applied",
+            evidence={"scripts": list(step.scripts)},
+            outside_s=outside_s,
+        )
+
+    def _command(self, folder: Path) -> list[str]:
+        warehouse = self._environment.warehouse
+        variables = {
+            "environment": self._environment.name.upper(),
+            "raw_database": warehouse.raw_database,
+            "landing_bucket": self._environment.bucket("landing"),
+        }
+        settings = {
+            "config-version": 2,
+            "schemachange": {
+                "root-folder": str(self._tree / "snowflake_migrations" / SCRIPTS_FOLDER),
+                "change-history-table": f"{warehouse.ops_database}.{OPS_SCHEMA}.{HISTORY_TABLE}",
+                "create-change-history-table": True,
+                "vars": variables,
+            },
+            "snowflake": {
+                "account": warehouse.account,
+                "user": warehouse.deployer.user,
+                "role": warehouse.deployer.role,
+                "warehouse": warehouse.warehouse,
+                "database": warehouse.ops_database,
+                "schema": OPS_SCHEMA,
+                "authenticator": "snowflake_jwt",
+                "private-key-file": str(self._key_file),
+                **self._address.parameters(),
+            },
+        }
+        (folder / "schemachange-config.yml").write_text(json.dumps(settings))  # JSON is YAML
+        program = Path(sys.executable).parent / "schemachange"
+        return [str(program), "deploy", "--config-folder", str(folder)]
+
+    def _variables(self) -> Mapping[str, str]:
+        return {**os.environ, **self._address.variables(), "PYTHONWARNINGS": "ignore"}
+
+    def _record(self) -> None:
+        """Keep the digest of every script that the history says succeeded, as this release has it."""
+        table = f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.SCRIPT_DIGESTS"
+        known = {one.script: one for one in self._facts.migrations()}
+        for script in scripts_in(self._release.manifest.components["migrations"]):
+            applied = known.get(script.name)
+            if applied is None or not applied.succeeded or applied.sha256 == script.sha256:
+                continue
+            self._session.rows(f"DELETE FROM {table} WHERE SCRIPT = %s", [script.name])
+            self._session.rows(
+                f"INSERT INTO {table} SELECT %s, %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ",
+                [script.name, script.sha256, self._release.id],
+            )
+
+
+def _readable(line: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", line).strip()[:160]
+
+
+def _cause(lines: list[str]) -> str:
+    """Return the lines of schemachange's output that say what failed."""
+    telling = [_readable(line) for line in lines if re.search(r"error|failed|exception", line, re.IGNORECASE)]
+    return " | ".join(dict.fromkeys(telling))[:800] or "schemachange gave no reason: " + " ".join(lines[-3:])

@@ -1,0 +1,169 @@
+"""Deployments: one application of one plan, told as events; what happened is what the events fold to.
+
+Rules:
+- Events are appended one by one, each with the sequence number after the last and the digest of the one before.
+- The state of a deployment is a fold of its events through one table of transitions; anything else raises.
+- A step that started and has no outcome is unknown, never "not done".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from slipway.documents import Document, digest_of
+from slipway.step import StepKind
+
+State = Literal["applying", "verifying", "succeeded", "failed"]
+EventKind = Literal[
+    "began", "resumed", "step-started", "step-done", "step-failed", "verifying", "succeeded", "failed", "abandoned"
+]
+GENESIS = "0" * 64  # what the first event of a journal names as the one before
+
+TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
+    (None, "began"): "applying",
+    ("applying", "step-started"): "applying",
+    ("applying", "step-done"): "applying",
+    ("applying", "step-failed"): "applying",
+    ("applying", "verifying"): "verifying",
+    ("verifying", "succeeded"): "succeeded",
+    ("applying", "failed"): "failed",
+    ("verifying", "failed"): "failed",
+    ("applying", "abandoned"): "failed",
+    ("verifying", "abandoned"): "failed",
+    ("applying", "resumed"): "applying",  # the process died without a word
+    ("verifying", "resumed"): "applying",
+    ("failed", "resumed"): "applying",
+}
+
+
+class Event(Document):
+    """One line of the journal."""
+
+    seq: int
+    previous: str  # sha256 of the event before
+    at: str  # ISO 8601, UTC, milliseconds
+    deployment: str
+    kind: EventKind
+    data: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """What the next event names as the one before."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """What the journal knows of one step of a deployment."""
+
+    kind: StepKind
+    summary: str
+    state: Literal["unknown", "done", "found done", "failed"] = "unknown"
+    duration_ms: int = 0
+    outside_ms: int = 0  # of it, spent in terraform, dbt, schemachange and Airflow
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployment:
+    """One deployment as its events tell it."""
+
+    id: str
+    state: State
+    purpose: Literal["deploy", "rollback"]
+    plan: str
+    release: str
+    version: str
+    slot: str
+    replaces: str | None
+    by: str
+    commit: str | None
+    started_at: str
+    ended_at: str | None = None
+    steps: tuple[StepRecord, ...] = ()
+    message: str | None = None
+
+    @property
+    def duration_ms(self) -> int | None:
+        """From the first event to the last, or None while it runs."""
+        if self.ended_at is None:
+            return None
+        return int(
+            (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds() * 1000
+        )
+
+
+def fold(events: Iterable[Event]) -> tuple[Deployment, ...]:
+    """Return the deployments the events tell of, oldest first. No side effects.
+
+    Raises:
+        ValueError: an event that the table of transitions does not allow.
+    """
+    found: dict[str, Deployment] = {}
+    for event in events:
+        before = found.get(event.deployment)
+        state = TRANSITIONS.get((before.state if before else None, event.kind))
+        if state is None:
+            raise ValueError(f"event {event.seq}: {event.kind} after {before.state if before else 'nothing'}")
+        found[event.deployment] = _begin(event) if before is None else _advance(before, event, state)
+    return tuple(found.values())
+
+
+def median_durations_ms(deployments: Iterable[Deployment]) -> dict[StepKind, int]:
+    """Return the median duration of each kind of step over the deployments that did it."""
+    durations: dict[StepKind, list[int]] = {}
+    for deployment in deployments:
+        for step in deployment.steps:
+            if step.state == "done":
+                durations.setdefault(step.kind, []).append(step.duration_ms)
+    return {kind: sorted(values)[len(values) // 2] for kind, values in durations.items()}
+
+
+def _begin(event: Event) -> Deployment:
+    data = event.data
+    return Deployment(
+        id=event.deployment,
+        state="applying",
+        purpose=data["purpose"],
+        plan=data["plan"],
+        release=data["release"],
+        version=data["version"],
+        slot=data["slot"],
+        replaces=data["replaces"],
+        by=data["by"],
+        commit=data["commit"],
+        started_at=event.at,
+    )
+
+
+def _advance(before: Deployment, event: Event, state: State) -> Deployment:
+    data = event.data
+    match event.kind:
+        case "step-started":
+            started = StepRecord(kind=data["kind"], summary=data["summary"])
+            return replace(before, state=state, steps=(*before.steps, started))
+        case "step-done":
+            done = replace(
+                before.steps[-1],
+                state="found done" if data["found"] else "done",
+                summary=data["summary"],
+                duration_ms=data["duration_ms"],
+                outside_ms=data["outside_ms"],
+                evidence=data["evidence"],
+            )
+            return replace(before, state=state, steps=(*before.steps[:-1], done))
+        case "step-failed":
+            failed = replace(before.steps[-1], state="failed", duration_ms=data["duration_ms"], message=data["message"])
+            return replace(before, state=state, steps=(*before.steps[:-1], failed))
+        case "succeeded":
+            return replace(before, state=state, ended_at=event.at, message=None)
+        case "failed" | "abandoned":
+            return replace(before, state=state, ended_at=event.at, message=data["message"])
+        case "resumed":
+            return replace(before, state=state, plan=data["plan"], ended_at=None, message=None)
+        case "verifying" | "began":
+            return replace(before, state=state)

@@ -1,0 +1,90 @@
+"""Everything Slipway refuses or fails at, as one short tree.
+
+SlipwayError
+├── ConfigurationError      2   the command, a file or the machine is not fit to begin
+├── Blocked                 3   a rule says no; nothing was changed
+│   ├── Stale               3   the environment moved since the plan was made
+│   └── Locked              3   another deployment holds the environment
+├── StepFailed              4   a step was tried and did not succeed
+│   └── Unavailable         4   a part of the platform does not answer
+├── VerificationFailed      5   every step was done, and the environment still differs from the plan
+└── Interrupted           130   stopped on request, at a boundary
+
+The number is the exit code of the command. Anything that is not a `SlipwayError` is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SlipwayError(Exception):
+    """A failure a user can act on: what happened, where, and the command that mends it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  fix: {self.fix}" if self.fix else self.message
+
+
+class ConfigurationError(SlipwayError):
+    """The command, a configuration file or the machine is not fit to begin. Nothing was changed."""
+
+    exit_code = 2
+
+
+class Blocked(SlipwayError):
+    """A gate refuses the plan. Nothing was changed.
+
+    Args:
+        blockers: `(id, reason, fix)` of every gate that refuses, in the order of the gates.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, fix: str | None = None, blockers: Sequence[tuple[str, str, str]] = ()) -> None:
+        super().__init__(message, fix=fix)
+        self.blockers = tuple(blockers)
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        for name, reason, fix in self.blockers:
+            lines += [f"  {name}: {reason}", f"    fix: {fix}"]
+        if self.fix:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+
+class Stale(Blocked):
+    """The environment moved since the plan was made."""
+
+
+class Locked(Blocked):
+    """Another deployment holds the environment."""
+
+
+class StepFailed(SlipwayError):
+    """A step was tried and did not succeed; the steps before it stand, the published data is what it was."""
+
+    exit_code = 4
+
+
+class Unavailable(StepFailed):
+    """A part of the platform does not answer."""
+
+
+class VerificationFailed(SlipwayError):
+    """Every step was done, and what is observed still differs from what was planned."""
+
+    exit_code = 5
+
+
+class Interrupted(SlipwayError):
+    """Stopped on request. The command can be given again; it continues."""
+
+    exit_code = 130

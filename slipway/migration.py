@@ -1,0 +1,97 @@
+"""Migration scripts: their names, their order, what is pending, and what must never happen to them.
+
+Rules (schemachange's names; Slipway's own digest of the content, because schemachange only warns about an edit):
+- `V<version>__name.sql` runs once, in the order of versions; `R__name.sql` again whenever it changed; `A__name.sql`
+  after them in every run that has something to do.
+- An applied V script is never edited, every V script has an undo beside it, and a version never arrives below one
+  that was applied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from slipway.observation import AppliedMigration
+
+SCRIPTS_FOLDER = "scripts"
+UNDO_FOLDER = "undo"
+_NAME = re.compile(r"^(?:(?P<kind>V)(?P<version>[^_]+(?:_[^_]+)*)|(?P<plain>[RA]))__(?P<title>.+)\.sql$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """One migration script, read from its name."""
+
+    name: str
+    kind: str  # V, R or A
+    version: tuple[int | str, ...]  # empty for R and A
+    sha256: str
+
+
+def scripts_in(component: Mapping[str, str]) -> tuple[Script, ...]:
+    """Return the scripts of the migrations component in the order they run: V by version, then R, then A by name."""
+    found = []
+    for path, sha256 in component.items():
+        pure = PurePosixPath(path)
+        match = _NAME.match(pure.name)
+        if pure.parts[0] != SCRIPTS_FOLDER or match is None:
+            continue
+        kind = (match["kind"] or match["plain"]).upper()
+        found.append(Script(name=pure.name, kind=kind, version=_version(match["version"]), sha256=sha256))
+    return tuple(sorted(found, key=lambda script: ("VRA".index(script.kind), _key(script.version), script.name)))
+
+
+def pending_scripts(component: Mapping[str, str], applied: Sequence[AppliedMigration]) -> tuple[str, ...]:
+    """Return the names of the scripts that must run, in order; A scripts only together with others or when changed."""
+    done = {one.script: one for one in applied if one.succeeded}
+    scripts = scripts_in(component)
+    pending = [
+        script
+        for script in scripts
+        if script.name not in done or (script.kind in "RA" and done[script.name].sha256 != script.sha256)
+    ]
+    if not pending:
+        return ()
+    return tuple(script.name for script in scripts if script in pending or script.kind == "A")
+
+
+def edited_scripts(component: Mapping[str, str], applied: Sequence[AppliedMigration]) -> tuple[str, ...]:
+    """Return the V scripts that were applied with other content than they have now."""
+    recorded = {one.script: one.sha256 for one in applied if one.succeeded and one.sha256}
+    return tuple(
+        script.name
+        for script in scripts_in(component)
+        if script.kind == "V" and recorded.get(script.name, script.sha256) != script.sha256
+    )
+
+
+def late_scripts(component: Mapping[str, str], applied: Sequence[AppliedMigration]) -> tuple[str, ...]:
+    """Return the pending V scripts whose version lies below one that was applied."""
+    done = {one.script for one in applied if one.succeeded}
+    versions = [script for script in scripts_in(component) if script.kind == "V"]
+    highest = max((_key(script.version) for script in versions if script.name in done), default=None)
+    if highest is None:
+        return ()
+    return tuple(script.name for script in versions if script.name not in done and _key(script.version) < highest)
+
+
+def scripts_without_undo(component: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the V scripts that have no undo of the same version and name."""
+    undone = {PurePosixPath(path).name for path in component if PurePosixPath(path).parts[0] == UNDO_FOLDER}
+    return tuple(
+        script.name for script in scripts_in(component) if script.kind == "V" and "U" + script.name[1:] not in undone
+    )
+
+
+def _version(text: str | None) -> tuple[int | str, ...]:
+    if text is None:
+        return ()
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"[._]", text))
+
+
+def _key(version: tuple[int | str, ...]) -> tuple[tuple[int, int, str], ...]:
+    """Numbers before words, so that any two versions compare."""
+    return tuple((0, part, "") if isinstance(part, int) else (1, 0, part) for part in version)

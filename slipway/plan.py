@@ -1,0 +1,164 @@
+"""Plans: release + environment + what was observed -> an ordered tuple of steps. Pure; nothing here has effects.
+
+Rules:
+- A step is in the plan only when its component, its inputs or the environment differ from what is wanted.
+- The order is the order of `Plan.steps`: what is additive first, readers next, the orchestrator last.
+- A plan names the base it was made on. An empty plan says why there is nothing to do.
+- A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay: they are expand-only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from slipway.documents import Document
+from slipway.migration import pending_scripts
+from slipway.observation import Observation
+from slipway.release import Release, Version, short, version_archive
+from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, Step, UploadVersion
+
+Lane = Literal["dags", "dbt", "migration", "config", "infra"]
+
+
+class Plan(Document):
+    """What will be done to an environment, in order. Its id is its digest."""
+
+    purpose: Literal["deploy", "rollback"]
+    environment: str
+    release: str
+    version: str
+    slot: str
+    base: str
+    replaces: str | None  # the version live when the plan was made
+    lanes: tuple[Lane, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def id(self) -> str:
+        """The plan's id: the digest of its canonical bytes."""
+        return self.digest
+
+    @property
+    def is_empty(self) -> bool:
+        """True when there is nothing to do."""
+        return not self.steps
+
+    @property
+    def reason(self) -> str:
+        """Why the plan is what it is, in a sentence."""
+        if self.is_empty:
+            return f"release {short(self.release)} is already live in {self.environment}"
+        if self.replaces is None:
+            return f"nothing is live in {self.environment} yet"
+        return f"{', '.join(self.lanes) or 'the environment'} changed since {self.replaces}"
+
+
+def build_plan(
+    release: Release,
+    version: Version,
+    seen: Observation,
+    *,
+    dag_ids: tuple[str, ...],
+    purpose: Literal["deploy", "rollback"] = "deploy",
+) -> Plan:
+    """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects."""
+    archive_sha256 = hashlib.sha256(version_archive(release, version)).hexdigest()
+    flip = _flip(version, seen, dag_ids, archive_sha256)
+    candidates: tuple[Step | None, ...] = (
+        _infra(seen) if purpose == "deploy" else None,
+        _upload(version, seen, archive_sha256),
+        _migrate(release, seen) if purpose == "deploy" else None,
+        _build(release, seen),
+        _publish(release, seen),
+        flip,
+    )
+    return Plan(
+        purpose=purpose,
+        environment=version.environment,
+        release=release.id,
+        version=version.version,
+        slot=release.slot,
+        base=seen.base,
+        replaces=seen.pointer.version if seen.pointer else None,
+        lanes=lanes_of(release, version, seen),
+        steps=tuple(step for step in candidates if step is not None),
+    )
+
+
+def lanes_of(release: Release, version: Version, seen: Observation) -> tuple[Lane, ...]:
+    """Return what kinds of change the release brings to what is live, in the order of the steps."""
+    changed: list[Lane] = []
+    live = seen.live_components
+    lane_of: tuple[tuple[Lane, Literal["infra", "migrations", "dbt", "dags"]], ...] = (
+        ("infra", "infra"),
+        ("migration", "migrations"),
+        ("dbt", "dbt"),
+        ("dags", "dags"),
+    )
+    for lane, component in lane_of:
+        if live.get(component) != release.manifest.component_digest(component):
+            changed.append(lane)
+    if seen.infrastructure.has_changes and "infra" not in changed:
+        changed.insert(0, "infra")
+    if seen.pointer is None or seen.pointer.config != version.config_digest:
+        changed.append("config")
+    return tuple(changed)
+
+
+def _infra(seen: Observation) -> Step | None:
+    facts = seen.infrastructure
+    if facts.plan_sha256 is None:
+        return None
+    return ApplyInfrastructure(
+        plan_sha256=facts.plan_sha256,
+        creates=facts.creates,
+        updates=facts.updates,
+        replaces=facts.replaces,
+        deletes=facts.deletes,
+    )
+
+
+def _upload(version: Version, seen: Observation, archive_sha256: str) -> Step | None:
+    if version.version in seen.uploaded:
+        return None
+    return UploadVersion(release=version.release, version=version.version, archive_sha256=archive_sha256)
+
+
+def _migrate(release: Release, seen: Observation) -> Step | None:
+    scripts = pending_scripts(release.manifest.components["migrations"], seen.warehouse.migrations)
+    return MigrateWarehouse(scripts=scripts, release=release.id) if scripts else None
+
+
+def _build(release: Release, seen: Observation) -> Step | None:
+    if release.slot in seen.warehouse.complete_slots:
+        return None
+    live = seen.warehouse.published
+    clone_from = live.slot if live and live.slot in seen.warehouse.complete_slots else None
+    return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from)
+
+
+def _publish(release: Release, seen: Observation) -> Step | None:
+    live = seen.warehouse.published
+    if live and live.slot == release.slot:
+        return None
+    return PublishSlot(slot=release.slot, release=release.id, replaces=live.slot if live else None)
+
+
+def _flip(version: Version, seen: Observation, dag_ids: tuple[str, ...], archive_sha256: str) -> Step | None:
+    reported = seen.orchestrator.versions
+    live = seen.pointer is not None and seen.pointer.version == version.version
+    if (
+        live
+        and all(reported.get(dag_id) == version.version for dag_id in dag_ids)
+        and not seen.orchestrator.import_errors
+    ):
+        return None
+    return FlipPointer(
+        version=version.version,
+        release=version.release,
+        config=version.config_digest,
+        archive_sha256=archive_sha256,
+        dag_ids=dag_ids,
+        replaces=seen.pointer.version if seen.pointer and not live else None,
+    )

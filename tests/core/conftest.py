@@ -1,0 +1,213 @@
+"""The core's tests: a release made of literals, and an environment that exists in memory only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from slipway.deployment import GENESIS, Event, EventKind
+from slipway.errors import Locked, StepFailed
+from slipway.observation import (
+    AppliedMigration,
+    InfrastructureFacts,
+    Observation,
+    OrchestratorFacts,
+    Pointer,
+    Published,
+    WarehouseFacts,
+)
+from slipway.plan import Plan, build_plan
+from slipway.ports import Effects, Outcome, Progress
+from slipway.release import Provenance, Release, Version, build_release
+from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, UploadVersion
+
+DAG_IDS = ("card_transactions", "customers")
+
+FILES: Mapping[str, bytes] = {
+    "dags/card_transactions.py": b"one",
+    "dags/customers.py": b"two",
+    "dbt/models/finance/dim_account.sql": b"select 1",
+    "snowflake_migrations/scripts/V1.0.0__tables.sql": b"create table t (a int);",
+    "snowflake_migrations/undo/U1.0.0__tables.sql": b"drop table t;",
+    "snowflake_migrations/scripts/R__views.sql": b"create or replace view v as select 1 a;",
+    "terraform/environments/staging/main.tf": b"# nothing",
+}
+
+
+def release_of(changes: Mapping[str, bytes | None] | None = None) -> Release:
+    """Return a release of `FILES` with some of them changed, added or (None) left out."""
+    files = {path: content for path, content in {**FILES, **(changes or {})}.items() if content is not None}
+    provenance = Provenance(
+        commit="c" * 40, committed_at="2026-11-01T00:00:00+00:00", subject="s", authors=("A <a@x>",)
+    )
+    return build_release(files, provenance)
+
+
+def version_in_staging(release: Release, **settings: str | int) -> Version:
+    return Version(
+        environment="staging", release=release.id, slot=release.slot, settings={"dbt_threads": 4, **settings}
+    )
+
+
+@dataclass
+class MemoryEnvironment:
+    """An environment in memory: every port, the facts they change, and a count of every effect."""
+
+    infra_plan: str | None = "f" * 64
+    serial: int = 0
+    migrations: dict[str, str] = field(default_factory=dict)
+    complete: set[str] = field(default_factory=set)
+    published: Published | None = None
+    versions: dict[str, str] = field(default_factory=dict)  # version -> archive sha256
+    pointer: Pointer | None = None
+    live_components: dict[str, str] = field(default_factory=dict)
+    releases: dict[str, Release] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    fails_at: str | None = None
+
+    def observe(self, *, infrastructure: bool = True) -> Observation:
+        return Observation(
+            infrastructure=InfrastructureFacts(
+                serial=self.serial,
+                lineage="l",
+                plan_sha256=self.infra_plan if infrastructure else None,
+                creates=("a.b",),
+            ),
+            warehouse=WarehouseFacts(
+                migrations=tuple(
+                    AppliedMigration(script=name, succeeded=True, sha256=sha)
+                    for name, sha in sorted(self.migrations.items())
+                ),
+                slots=tuple(sorted(self.complete)),
+                complete_slots=tuple(sorted(self.complete)),
+                published=self.published,
+            ),
+            pointer=self.pointer,
+            orchestrator=OrchestratorFacts(
+                versions=dict.fromkeys(DAG_IDS, self.pointer.version) if self.pointer else {},
+            ),
+            uploaded=tuple(sorted(self.versions)),
+            live_components=self.live_components,
+        )
+
+    def plan(self, release: Release, version: Version) -> Plan:
+        self.releases[release.id] = release
+        return build_plan(release, version, self.observe(), dag_ids=DAG_IDS)
+
+    def effects(self) -> Effects:
+        return Effects(infrastructure=self, releases=self, migrations=self, slots=self, orchestrator=self)
+
+    def _count(self, kind: str) -> None:
+        if self.fails_at == kind:
+            raise StepFailed(f"{kind} refused")
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+
+    def is_applied(self, step: ApplyInfrastructure) -> bool:
+        return self.infra_plan != step.plan_sha256
+
+    def apply(self, step: ApplyInfrastructure, progress: Progress) -> Outcome:
+        self._count("infra")
+        self.infra_plan, self.serial = None, self.serial + 1
+        return Outcome(summary="applied")
+
+    def is_uploaded(self, step: UploadVersion) -> bool:
+        return self.versions.get(step.version) == step.archive_sha256
+
+    def upload(self, step: UploadVersion, progress: Progress) -> Outcome:
+        self._count("upload")
+        self.versions[step.version] = step.archive_sha256
+        return Outcome(summary="uploaded")
+
+    def are_applied(self, step: MigrateWarehouse) -> bool:
+        return all(self.migrations.get(name) == sha for name, sha in self._wanted(step).items())
+
+    def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
+        self._count("migrate")
+        self.migrations.update(self._wanted(step))
+        return Outcome(summary="migrated")
+
+    def _wanted(self, step: MigrateWarehouse) -> dict[str, str]:
+        component = self.releases[step.release].manifest.components["migrations"]
+        return {name: component[f"scripts/{name}"] for name in step.scripts}
+
+    def is_built(self, step: BuildSlot) -> bool:
+        return step.slot in self.complete
+
+    def build(self, step: BuildSlot, progress: Progress) -> Outcome:
+        self._count("build")
+        self.complete.add(step.slot)
+        return Outcome(summary="built")
+
+    def is_published(self, step: PublishSlot) -> bool:
+        return self.published is not None and self.published.slot == step.slot
+
+    def publish(self, step: PublishSlot, progress: Progress) -> Outcome:
+        self._count("publish")
+        self.published = Published(slot=step.slot, release=step.release)
+        return Outcome(summary="published")
+
+    def is_live(self, step: FlipPointer) -> bool:
+        return self.pointer is not None and self.pointer.version == step.version
+
+    def flip(self, step: FlipPointer, progress: Progress) -> Outcome:
+        self._count("flip")
+        self.pointer = Pointer(
+            version=step.version,
+            release=step.release,
+            config=step.config,
+            sha256=step.archive_sha256,
+            etag=hashlib.sha256(step.version.encode()).hexdigest(),
+        )
+        release = self.releases[step.release]
+        self.live_components = {name: release.manifest.component_digest(name) for name in release.manifest.components}
+        return Outcome(summary="flipped")
+
+
+class MemoryJournal:
+    """A journal in a list, with a clock that moves one second an event."""
+
+    def __init__(self) -> None:
+        self.written: list[Event] = []
+
+    def events(self) -> tuple[Event, ...]:
+        return tuple(self.written)
+
+    def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
+        seq = len(self.written) + 1
+        event = Event(
+            seq=seq,
+            previous=self.written[-1].sha256 if self.written else GENESIS,
+            at=f"2026-11-01T00:{seq // 60:02d}:{seq % 60:02d}.000+00:00",
+            deployment=deployment,
+            kind=kind,
+            data=dict(data),
+        )
+        self.written.append(event)
+        return event
+
+
+@dataclass
+class MemoryLease:
+    """A lease that is lost after `checks` questions, or never."""
+
+    checks: int | None = None
+
+    def check(self) -> None:
+        if self.checks is not None:
+            if self.checks == 0:
+                raise Locked("lost")
+            self.checks -= 1
+
+
+@pytest.fixture
+def environment() -> MemoryEnvironment:
+    return MemoryEnvironment()
+
+
+@pytest.fixture
+def journal() -> MemoryJournal:
+    return MemoryJournal()

@@ -1,0 +1,51 @@
+"""The house's one direction: core imports the standard library and pydantic only; engine imports no adapter."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SLIPWAY = Path(__file__).parents[2] / "slipway"
+EDGE = {"render.py", "wiring.py"}
+CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_the_core_is_there() -> None:
+    assert len(CORE) >= 12
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_core_imports_only_core_pydantic_and_the_standard_library(path: Path) -> None:
+    for name in imports_of(path):
+        top = name.split(".")[0]
+        if top == "slipway":
+            assert name.split(".")[1] + ".py" in {one.name for one in CORE} | {"__init__.py"}, name
+        else:
+            assert top == "pydantic" or top in sys.stdlib_module_names, name
+
+
+@pytest.mark.parametrize("folder", ["adapters", "sandbox"])
+def test_only_tasks_import_invoke(folder: str) -> None:
+    paths = list((SLIPWAY / folder).rglob("*.py"))
+    assert paths
+    for path in paths:
+        assert not any(name.split(".")[0] == "invoke" for name in imports_of(path)), path
+
+
+def test_adapters_import_neither_tasks_nor_wiring() -> None:
+    for path in (SLIPWAY / "adapters").glob("*.py"):
+        for name in imports_of(path):
+            assert not name.startswith(("slipway.tasks", "slipway.wiring", "slipway.sandbox", "slipway.engine")), path
