@@ -1,4 +1,4 @@
-"""Isolated checks. `./nox -l` lists them; `./nox -s tests` is what CI runs. Invoke operates systems, nox checks code."""
+"""Isolated checks: `./nox -l` lists them, and CI runs `./nox -s tests`. Invoke operates systems, nox checks code."""
 
 from __future__ import annotations
 

@@ -63,6 +63,7 @@ class Warehouse(Document):
     deployer: Principal
     loader: Principal
     transformer: Principal
+    admin: Principal | None = None  # needed once, by infra.bootstrap
 
 
 class Airflow(Document):

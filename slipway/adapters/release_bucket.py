@@ -87,6 +87,16 @@ class ReleaseBucket:
             raise ConfigurationError(f"release {release[:12]} in s3://{self.bucket} has a manifest of another release")
         return found
 
+    def version(self, version: str) -> Version:
+        """Return a stored version, its settings included; raise `ConfigurationError` when it is not there."""
+        archive = self._get(_version_key(version))
+        if archive is None:
+            raise ConfigurationError(f"version {version} is not in s3://{self.bucket}", fix="invoke history --env ENV")
+        origin = f"s3://{self.bucket}/{_version_key(version)}"
+        content = json.loads(files_in(archive[0], origin=origin)["version.json"])
+        content.pop("version")
+        return Version.from_mapping(content, origin=origin)
+
     def dbt_manifest(self, slot: str) -> bytes | None:
         """Return dbt's manifest of what was built into `slot`, or None."""
         found = self._get(f"dbt/{slot}/manifest.json")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
-EDGE = {"render.py", "wiring.py"}
+EDGE = {"render.py", "wiring.py", "launch.py"}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
 
 

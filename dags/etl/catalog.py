@@ -1,0 +1,107 @@
+"""The five datasets that are loaded into RAW."""
+
+from __future__ import annotations
+
+from etl.dataset import Column, Dataset, Drop, Feed, FileSeries, Type
+
+CARD_TRANSACTIONS = Dataset(
+    pipeline="card_transactions",
+    schema="CORE",
+    table="CARD_TRANSACTIONS",
+    columns=(
+        Column("TRANSACTION_ID"),
+        Column("CARD_ID"),
+        Column("CUSTOMER_ID"),
+        Column("MERCHANT_ID"),
+        Column("MERCHANT_CATEGORY"),
+        Column("COUNTRY"),
+        Column("AMOUNT", Type.MONEY),
+        Column("CURRENCY"),
+        Column("STATUS"),
+        Column("BOOKED_AT", Type.TIME),
+        Column("UPDATED_AT", Type.TIME),
+    ),
+    key=("TRANSACTION_ID",),
+    amount="AMOUNT",
+    source=Feed(table="card_transactions", changed="UPDATED_AT", versioned=True),
+)
+
+CUSTOMERS = Dataset(
+    pipeline="customers",
+    schema="CORE",
+    table="CUSTOMER_CHANGES",
+    columns=(
+        Column("CHANGE_ID", Type.INTEGER),
+        Column("CUSTOMER_ID"),
+        Column("FULL_NAME"),
+        Column("EMAIL"),
+        Column("SEGMENT"),
+        Column("COUNTRY"),
+        Column("RISK_RATING"),
+        Column("STATUS"),
+        Column("CHANGED_AT", Type.TIME),
+        Column("OPERATION"),
+    ),
+    key=("CHANGE_ID",),
+    source=Feed(table="customer_changes", changed="CHANGED_AT", versioned=False),
+)
+
+LEDGER_POSTINGS = Dataset(
+    pipeline="ledger_postings",
+    schema="CORE",
+    table="LEDGER_POSTINGS",
+    columns=(
+        Column("POSTING_ID", Type.INTEGER),
+        Column("JOURNAL_ID"),
+        Column("TRANSACTION_ID"),
+        Column("ACCOUNT_CODE"),
+        Column("POSTING_DATE", Type.DATE),
+        Column("CURRENCY"),
+        Column("AMOUNT", Type.MONEY),
+        Column("POSTED_AT", Type.TIME),
+    ),
+    key=("POSTING_ID",),
+    amount="AMOUNT",
+    balanced_by=("POSTING_DATE", "CURRENCY"),
+    source=Feed(table="ledger_postings", changed="POSTED_AT", versioned=False),
+)
+
+FX_RATES = Dataset(
+    pipeline="fx_rates",
+    schema="MARKET",
+    table="FX_RATES",
+    columns=(
+        Column("RATE_DATE", Type.DATE),
+        Column("BASE_CURRENCY"),
+        Column("QUOTE_CURRENCY"),
+        Column("RATE", Type.RATE),
+    ),
+    key=("RATE_DATE", "BASE_CURRENCY", "QUOTE_CURRENCY"),
+    source=Drop(series=(FileSeries("fx_rates", "fx/fx_rates_", ".csv"),), lookback_days=7),
+)
+
+SETTLEMENT_FILES = Dataset(
+    pipeline="settlement_files",
+    schema="CARDS",
+    table="SETTLEMENTS",
+    columns=(
+        Column("SCHEME"),
+        Column("SETTLEMENT_DATE", Type.DATE),
+        Column("BATCH_ID"),
+        Column("TRANSACTION_ID"),
+        Column("GROSS_AMOUNT", Type.MONEY),
+        Column("FEE_AMOUNT", Type.MONEY),
+        Column("NET_AMOUNT", Type.MONEY),
+        Column("CURRENCY"),
+    ),
+    key=("SCHEME", "BATCH_ID", "TRANSACTION_ID"),
+    amount="GROSS_AMOUNT",
+    source=Drop(
+        series=tuple(
+            FileSeries(scheme, f"settlement/{scheme}/{scheme}_", ".csv.gz") for scheme in ("visa", "mastercard")
+        ),
+        lookback_days=7,
+    ),
+)
+
+LOADED = (CARD_TRANSACTIONS, CUSTOMERS, LEDGER_POSTINGS, FX_RATES, SETTLEMENT_FILES)

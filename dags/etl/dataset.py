@@ -1,0 +1,92 @@
+"""What a pipeline carries: where it comes from, where it goes, and by what key and totals it is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Type(StrEnum):
+    """Warehouse types of loaded columns."""
+
+    TEXT = "VARCHAR"
+    MONEY = "NUMBER(18,2)"
+    RATE = "NUMBER(18,8)"
+    INTEGER = "NUMBER(38,0)"
+    DATE = "DATE"
+    TIME = "TIMESTAMP_NTZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; its name in the source is the lower case of its name in the warehouse."""
+
+    name: str
+    type: Type = Type.TEXT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feed:
+    """A table of the source database that only grows.
+
+    Attributes:
+        changed: the time column that the window is cut on.
+        versioned: True when a key comes again with a later `changed`, the newest being the one that counts.
+    """
+
+    table: str
+    changed: str
+    versioned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeries:
+    """One file a day, named `<prefix><date>[_v<n>]<suffix>`; a higher n corrects a lower one, none counting as 1."""
+
+    part: str
+    prefix: str
+    suffix: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drop:
+    """Files that partners leave in the sources bucket.
+
+    Attributes:
+        lookback_days: how many earlier days each run looks at again for late and corrected files.
+    """
+
+    series: tuple[FileSeries, ...]
+    lookback_days: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """One table of the RAW database and its source.
+
+    Attributes:
+        key: columns that no two rows of the table share, a feed's being a single column.
+        amount: the money column whose sum is the control total; None where a sum means nothing.
+        balanced_by: columns within which the amount must sum to exactly zero.
+    """
+
+    pipeline: str
+    schema: str
+    table: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    source: Feed | Drop
+    amount: str | None = None
+    balanced_by: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def header(self) -> str:
+        """The header line that its CSV files carry."""
+        return ",".join(name.lower() for name in self.names)
+
+    def type_of(self, name: str) -> Type:
+        return next(column.type for column in self.columns if column.name == name)

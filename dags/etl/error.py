@@ -1,0 +1,39 @@
+"""Errors of the library.
+
+EtlError
++-- SettingsError   version.json is missing or incomplete
++-- ExtractError    a source is not what it should be
++-- LoadError       what arrived in the warehouse differs from what the source said; nothing was committed
++-- CheckError      the warehouse and the source disagree after a load
++-- DbtError        dbt failed, or ran nothing
+"""
+
+from __future__ import annotations
+
+
+class EtlError(Exception):
+    """Base of all errors raised by this library."""
+
+
+class SettingsError(EtlError):
+    """`version.json` is missing or lacks a key."""
+
+
+class ExtractError(EtlError):
+    """A source has the wrong shape: an unexpected header, or a file whose name says neither day nor version."""
+
+
+class LoadError(EtlError):
+    """Staged rows differ from the source's control totals; the transaction was not begun."""
+
+
+class CheckError(EtlError):
+    """One or more findings after a load; `findings` lists them all."""
+
+    def __init__(self, findings: tuple[str, ...]) -> None:
+        super().__init__("; ".join(findings))
+        self.findings = findings
+
+
+class DbtError(EtlError):
+    """dbt ended with an error; the message names what failed."""

@@ -1,0 +1,57 @@
+"""The flip: one conditional write of the pointer, then patience until every DAG reports the version."""
+
+from __future__ import annotations
+
+import time
+
+from slipway.adapters.airflow import Airflow
+from slipway.adapters.release_bucket import ReleaseBucket
+from slipway.observation import Pointer
+from slipway.ports import Outcome, Progress
+from slipway.step import FlipPointer
+
+
+class DagPointer:
+    """Points one environment's Airflow at a version; implements `ports.Orchestrator`."""
+
+    def __init__(self, bucket: ReleaseBucket, airflow: Airflow, *, timeout_s: float) -> None:
+        self._bucket, self._airflow, self._timeout_s = bucket, airflow, timeout_s
+
+    def is_live(self, step: FlipPointer) -> bool:
+        """Probe of the flip step: the pointer names the version and every DAG was parsed from it."""
+        pointer = self._bucket.pointer()
+        if pointer is None or pointer.version != step.version or self._airflow.import_errors():
+            return False
+        dags = self._airflow.dags()
+        return all(dag_id in dags and dags[dag_id].version == step.version for dag_id in step.dag_ids)
+
+    def flip(self, step: FlipPointer, progress: Progress) -> Outcome:
+        """Write the pointer and wait.
+
+        Raises:
+            Stale: someone else moved the pointer meanwhile.
+            StepFailed: a DAG does not report the version in time, or fails to import.
+        """
+        pointer = self._bucket.pointer()
+        if pointer is None or pointer.version != step.version:
+            wanted = Pointer(
+                version=step.version,
+                release=step.release,
+                config=step.config,
+                sha256=step.archive_sha256,
+                etag="",
+            )
+            self._bucket.put_pointer(wanted, expected=pointer)
+        began = time.monotonic()
+        self._airflow.wait_for_version(
+            step.version,
+            step.dag_ids,
+            timeout_s=self._timeout_s,
+            on_tick=progress,
+        )
+        waited_s = time.monotonic() - began
+        return Outcome(
+            summary=f"{len(step.dag_ids)} DAGs report {step.version}, no import error",
+            evidence={"version": step.version, "dags": list(step.dag_ids), "replaces": step.replaces},
+            outside_s=waited_s,
+        )

@@ -1,0 +1,400 @@
+"""What people and programs see: progress while something works, tables and summaries after, one JSON document on ask.
+
+Progress goes to standard error: a live line on a terminal, plain lines elsewhere. Results go to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+
+from slipway.deployment import Deployment, median_durations_ms
+from slipway.gate import Blocker
+from slipway.observation import InfrastructureFacts, Observation
+from slipway.plan import Plan
+from slipway.ports import Outcome
+from slipway.release import short
+from slipway.step import Step, is_reversible, summarise
+
+PLAIN_EVERY_S = 5.0  # seconds between two lines of movement where there is no terminal
+
+
+class Part(Protocol):
+    """What is shown of a part of the embedded platform."""
+
+    name: str
+    state: str
+    address: str
+    pid: int | None
+    note: str
+
+
+class Progress:
+    """Tells what moves. Implements the engine's `Listener`; called with a line it is a `ports.Progress`."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._began = time.monotonic()
+        self._status = self._console.status("") if self._console.is_terminal else None
+        self._spoke_at = 0.0
+        self._phase = ""
+        self._running = False
+
+    def __call__(self, line: str) -> None:
+        """Tell that something moved."""
+        if self._status is not None:
+            self._status.update(f"{self._clock()} {self._phase}  [dim]{_plain(line)}[/]")
+        elif time.monotonic() - self._spoke_at > PLAIN_EVERY_S:
+            self._say(f"  {line}")
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Show that `name` is being done, and how long it took."""
+        began = time.monotonic()
+        self._start(name)
+        yield
+        self._end(f"[green]✓[/] {name} [dim]{time.monotonic() - began:.1f} s[/]")
+
+    def examining(self) -> None:
+        """Tell that the release is checked and the environment observed."""
+        self._start("checking the release, observing the environment")
+
+    def examined(self, plan: Plan) -> None:
+        """Tell what the plan is."""
+        steps = ", ".join(step.kind for step in plan.steps) or "nothing to do"
+        self._end(f"[green]✓[/] plan {short(plan.id)}: {steps} [dim]({_plain(plan.reason)})[/]")
+
+    def step_started(self, number: int, step: Step) -> None:
+        """Tell that a step of the plan begins."""
+        self._start(f"{number}. {summarise(step)}")
+
+    def step_moved(self, line: str) -> None:
+        """Tell that something moved inside a step."""
+        self(line)
+
+    def step_ended(self, number: int, step: Step, outcome: Outcome, *, found: bool, seconds: float) -> None:
+        """Tell what a step did."""
+        mark = "[yellow]=[/]" if found else "[green]✓[/]"
+        self._end(f"{mark} {number}. {step.kind}: {_plain(outcome.summary)} [dim]{seconds:.1f} s[/]")
+
+    def verifying(self) -> None:
+        """Tell that the environment is looked at again."""
+        self._start("verifying")
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._status is not None and self._running:
+            self._status.stop()
+            self._running = False
+
+    def _start(self, phase: str) -> None:
+        self._phase = _plain(phase)
+        if self._status is None:
+            self._say(f"{self._phase} ...")
+            return
+        self._status.update(f"{self._clock()} {self._phase}")
+        if not self._running:
+            self._status.start()
+            self._running = True
+
+    def _end(self, line: str) -> None:
+        self.close()
+        self._say(line)
+
+    def _say(self, line: str) -> None:
+        self._spoke_at = time.monotonic()
+        self._console.print(f"{self._clock()} {line}")
+
+    def _clock(self) -> str:
+        return f"[dim]{time.monotonic() - self._began:6.1f} s[/]"
+
+
+def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print one JSON document on standard output."""
+    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def out() -> Console:
+    """Return the console results go to."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def plan_document(plan: Plan, blockers: Iterable[Blocker], history: Sequence[Deployment]) -> dict[str, Any]:
+    """Return the plan as `plan --json` prints it; see docs/guides/json.md."""
+    forecast = median_durations_ms(history)
+    return {
+        "id": plan.id,
+        "environment": plan.environment,
+        "purpose": plan.purpose,
+        "base": plan.base,
+        "release": plan.release,
+        "version": plan.version,
+        "replaces": plan.replaces,
+        "reason": plan.reason,
+        "lanes": list(plan.lanes),
+        "steps": [
+            {
+                "id": number,
+                "kind": step.kind,
+                "summary": summarise(step),
+                "reversible": is_reversible(step),
+                "forecast_s": round(forecast[step.kind] / 1000, 1) if step.kind in forecast else None,
+            }
+            for number, step in enumerate(plan.steps, start=1)
+        ],
+        "blockers": [one.model_dump(mode="json") for one in blockers],
+    }
+
+
+def show_plan(plan: Plan, blockers: Sequence[Blocker], history: Sequence[Deployment]) -> None:
+    """Print a plan for people."""
+    console, document = out(), plan_document(plan, blockers, history)
+    console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {_plain(plan.reason)}")
+    if plan.steps:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("", "step", "what", "forecast", "undone by rollback"):
+            table.add_column(heading, justify="right" if heading in ("", "forecast") else "left")
+        for step in document["steps"]:
+            seconds = f"{step['forecast_s']:.0f} s" if step["forecast_s"] is not None else "-"
+            table.add_row(
+                str(step["id"]), step["kind"], _plain(step["summary"]), seconds, "yes" if step["reversible"] else "no"
+            )
+        console.print(table)
+    for blocker in blockers:
+        console.print(f"[red]blocked[/] {blocker.id}: {_plain(blocker.reason)}\n  fix: {_plain(blocker.fix)}")
+
+
+def status_document(
+    environment: str,
+    target: str,
+    seen: Observation,
+    dag_ids: Sequence[str],
+    history: Sequence[Deployment],
+    previous: str | None,
+) -> dict[str, Any]:
+    """Return what is live as `status --json` prints it; see docs/guides/json.md."""
+    live, published = seen.pointer, seen.warehouse.published
+    last = history[-1] if history else None
+    versions = seen.orchestrator.versions
+    on_release = sum(live is not None and versions.get(dag_id) == live.version for dag_id in dag_ids)
+    return {
+        "environment": environment,
+        "target": target,
+        "release": live.release if live else None,
+        "version": live.version if live else None,
+        "slots": {
+            "published": published.slot if published else None,
+            "complete": list(seen.warehouse.complete_slots),
+            "present": list(seen.warehouse.slots),
+        },
+        "dags": {
+            "expected": len(dag_ids),
+            "on_release": on_release,
+            "import_errors": list(seen.orchestrator.import_errors),
+            "open_runs": [run.model_dump(mode="json") for run in seen.orchestrator.open_runs],
+        },
+        "migrations": sum(one.succeeded for one in seen.warehouse.migrations),
+        "last_deployment": deployment_document(last) if last else None,
+        "previous_release": previous,
+    }
+
+
+def show_status(document: Mapping[str, Any]) -> None:
+    """Print what is live for people."""
+    console = out()
+    if document["release"] is None:
+        console.print(f"{document['environment']}: nothing is live yet")
+        return
+    dags, slots, last = document["dags"], document["slots"], document["last_deployment"]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("environment", f"{document['environment']} ({document['target']})")
+    table.add_row("release", f"[bold]{short(document['release'])}[/] as version {document['version']}")
+    table.add_row("slot", f"{slots['published']} published, {len(slots['complete'])} complete")
+    table.add_row("migrations", f"{document['migrations']} applied")
+    table.add_row(
+        "DAGs", f"{dags['on_release']} of {dags['expected']} on the release, {len(dags['import_errors'])} import errors"
+    )
+    table.add_row("open runs", str(len(dags["open_runs"])))
+    if last:
+        took = f" in {last['duration_s']:.1f} s" if last["duration_s"] is not None else ""
+        table.add_row(
+            "last deployment",
+            f"{last['id']} {last['state']}{took}, by {_plain(last['by'])} at {last['started_at'][:19]}Z",
+        )
+    table.add_row("rollback to", short(document["previous_release"]) if document["previous_release"] else "nothing yet")
+    console.print(table)
+    for error in dags["import_errors"]:
+        console.print(f"[red]import error[/] {_plain(error)}")
+
+
+def deployment_document(deployment: Deployment) -> dict[str, Any]:
+    """Return a deployment as `history --json` prints it; see docs/guides/json.md."""
+    total = deployment.duration_ms
+    outside = sum(step.outside_ms for step in deployment.steps)
+    return {
+        "id": deployment.id,
+        "purpose": deployment.purpose,
+        "state": deployment.state,
+        "plan": deployment.plan,
+        "release": deployment.release,
+        "version": deployment.version,
+        "replaces": deployment.replaces,
+        "by": deployment.by,
+        "commit": deployment.commit,
+        "started_at": deployment.started_at,
+        "duration_s": total / 1000 if total is not None else None,
+        "own_s": round((total - outside) / 1000, 1) if total is not None else None,
+        "message": deployment.message,
+        "steps": [
+            {
+                "kind": step.kind,
+                "state": step.state,
+                "summary": step.summary,
+                "duration_s": step.duration_ms / 1000,
+                "outside_s": step.outside_ms / 1000,
+                "message": step.message,
+            }
+            for step in deployment.steps
+        ],
+    }
+
+
+def show_history(deployments: Sequence[Deployment]) -> None:
+    """Print deployments for people, newest first."""
+    console = out()
+    if not deployments:
+        console.print("no deployment yet")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("started (UTC)", "deployment", "what", "release", "state", "took", "steps", "by"):
+        table.add_column(heading, justify="right" if heading == "took" else "left", no_wrap=heading != "steps")
+    colour = {"succeeded": "green", "failed": "red"}
+    for one in deployments:
+        took = f"{one.duration_ms / 1000:.1f} s" if one.duration_ms is not None else "-"
+        steps = " ".join(
+            f"{step.kind} {step.duration_ms / 1000:.0f}s" for step in one.steps if step.state != "found done"
+        )
+        state = f"[{colour.get(one.state, 'yellow')}]{one.state}[/]"
+        table.add_row(one.started_at[:19], one.id, one.purpose, short(one.release), state, took, steps, _plain(one.by))
+    console.print(table)
+
+
+def show_live(document: Mapping[str, Any], deployment: Deployment, *, seconds: float) -> None:
+    """Print the end of a deployment: what is live, how long it took, what to try next."""
+    console, shown, name = out(), deployment_document(deployment), document["environment"]
+    console.print()
+    show_status(document)
+    console.print(
+        f"\n{deployment.purpose} took {shown['duration_s']:.1f} s, of which Slipway's own {shown['own_s']:.1f} s; "
+        f"the command {seconds:.1f} s"
+    )
+    console.print("\ntry next:")
+    for hint, what in (
+        (f"invoke dags.status --env {name} --wait", "watch the pipelines load and dbt build"),
+        (f"invoke history --env {name}", "every deployment, step by step"),
+        (f"invoke rollback --env {name}", "the release before, back in seconds"),
+    ):
+        console.print(f"  {hint:<42} [dim]{what}[/]")
+
+
+def show_infrastructure(environment: str, facts: InfrastructureFacts) -> None:
+    """Print what Terraform would change, for people; what destroys comes first."""
+    console = out()
+    if not facts.has_changes:
+        console.print(f"{environment}: no changes, state serial {facts.serial}")
+        return
+    for sign, addresses in (
+        ("[red]-[/]", facts.deletes),
+        ("[red]-/+[/]", facts.replaces),
+        ("[yellow]~[/]", facts.updates),
+        ("[green]+[/]", facts.creates),
+    ):
+        for address in addresses:
+            holds = "  [red]holds data[/]" if address in facts.destroys_data else ""
+            console.print(f"{sign} {_plain(address)}{holds}")
+    console.print(
+        f"{environment}: {len(facts.creates)} to create, {len(facts.updates)} to update, "
+        f"{len(facts.replaces)} to replace, {len(facts.deletes)} to delete"
+    )
+
+
+def show_parts(parts: Sequence[Part]) -> None:
+    """Print what of the embedded platform runs where."""
+    console = out()
+    if not parts:
+        console.print("nothing of the embedded platform runs; start it: invoke sandbox.up")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("part", "state", "address", "process", ""):
+        table.add_column(heading)
+    for part in parts:
+        colour = "green" if part.state == "running" else "red"
+        table.add_row(part.name, f"[{colour}]{part.state}[/]", part.address, str(part.pid or "-"), part.note)
+    console.print(table)
+
+
+class Dag(Protocol):
+    """What is shown of a DAG."""
+
+    version: str | None
+    is_paused: bool
+
+
+class Run(Protocol):
+    """What is shown of a DAG run."""
+
+    dag_id: str
+    run_id: str
+    logical_date: str | None
+    state: str
+    version: str | None
+
+
+def dags_document(environment: str, dags: Mapping[str, Dag], runs: Iterable[Run]) -> dict[str, Any]:
+    """Return the DAGs and their runs as `dags.status --json` prints them; see docs/guides/json.md."""
+    by_dag: dict[str, list[Run]] = {dag_id: [] for dag_id in sorted(dags)}
+    for run in runs:
+        by_dag.setdefault(run.dag_id, []).append(run)
+    return {
+        "environment": environment,
+        "dags": [
+            {
+                "dag_id": dag_id,
+                "version": dags[dag_id].version if dag_id in dags else None,
+                "paused": dags[dag_id].is_paused if dag_id in dags else None,
+                "runs": [
+                    {"logical_date": run.logical_date, "run_id": run.run_id, "state": run.state, "version": run.version}
+                    for run in found
+                ],
+            }
+            for dag_id, found in by_dag.items()
+        ],
+    }
+
+
+def show_dags(document: Mapping[str, Any]) -> None:
+    """Print the DAGs with their runs, for people."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("DAG", "version", "runs: logical date and state"):
+        table.add_column(heading)
+    colour = {"success": "green", "failed": "red"}
+    for dag in document["dags"]:
+        runs = "  ".join(
+            f"[{colour.get(run['state'], 'yellow')}]{(run['logical_date'] or run['run_id'])[:10]} {run['state']}[/]"
+            for run in dag["runs"]
+        )
+        table.add_row(dag["dag_id"], dag["version"] or "-", runs or "none yet")
+    out().print(table)
+
+
+def _plain(text: str) -> str:
+    """Return text with what rich would read as markup escaped."""
+    return text.replace("[", r"\[")

@@ -1,0 +1,100 @@
+"""Where moto 5.2.5 answers differently from AWS in what Slipway relies on, mended in place.
+
+Each amendment names the behaviour of AWS it restores. All of them refuse to start over a moto whose insides have moved,
+because one that silently stopped applying would show up as a signature that does not verify.
+
+1. KMS `Sign` and `Verify` with `MessageType=DIGEST` use the given digest as it is; moto hashes it once more.
+   https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html (MessageType)
+2. A bucket policy that denies requests without TLS (`aws:SecureTransport` is false) denies nothing to requests that
+   have it; moto reads no condition in bucket policies and would deny everything. Both doors count as TLS: loopback.
+   https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html (aws:SecureTransport)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.kms.exceptions import ValidationException
+from moto.kms.responses import KmsResponse
+from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
+from moto.s3.models import FakeBucket
+
+_is_digest: ContextVar[bool] = ContextVar("message_is_digest", default=False)  # per request: doors serve in threads
+_amended: set[type] = set()
+
+
+def amend() -> None:
+    """Mend moto's classes in this process; does nothing the second time.
+
+    Raises:
+        AttributeError: this moto is not the one the amendments were written for.
+    """
+    if KmsResponse in _amended:
+        return
+    _amend(KmsResponse, "sign", _noting_message_type)
+    _amend(KmsResponse, "verify", _noting_message_type)
+    _amend(ECDSAPrivateKey, "_ECDSAPrivateKey__hash_algorithm", _hash_of_digest)
+    _amend(RSAPrivateKey, "_RSAPrivateKey__padding_and_hash_algorithm", _padding_and_hash_of_digest)
+    _amend(FakeBucket, "get_permission", _with_transport_condition)
+    _amended.add(KmsResponse)
+
+
+def _amend(owner: type, name: str, amendment: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    original = getattr(owner, name)
+    setattr(owner, name, wraps(original)(amendment(original)))
+
+
+def _noting_message_type(original: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(self: KmsResponse) -> Any:
+        token = _is_digest.set(self._get_param("MessageType") == "DIGEST")
+        try:
+            return original(self)
+        except ValueError as error:  # cryptography's, for a digest of another algorithm's length
+            raise ValidationException(f"Digest is invalid length for algorithm: {error}") from error
+        finally:
+            _is_digest.reset(token)
+
+    return answer
+
+
+def _hash_of_digest(original: Callable[..., Any]) -> Callable[..., Any]:
+    def hash_algorithm(self: ECDSAPrivateKey, signing_algorithm: str) -> Any:
+        algorithm = original(self, signing_algorithm)
+        return Prehashed(algorithm) if _is_digest.get() else algorithm
+
+    return hash_algorithm
+
+
+def _padding_and_hash_of_digest(original: Callable[..., Any]) -> Callable[..., Any]:
+    def padding_and_hash_algorithm(self: RSAPrivateKey, signing_algorithm: str) -> Any:
+        padding, algorithm = original(self, signing_algorithm)
+        return padding, Prehashed(algorithm) if _is_digest.get() else algorithm
+
+    return padding_and_hash_algorithm
+
+
+def _with_transport_condition(original: Callable[..., Any]) -> Callable[..., Any]:
+    def get_permission(self: FakeBucket, action: str, resource: str) -> Any:
+        if self.policy is None:
+            return original(self, action, resource)
+        policy = json.loads(self.policy)
+        statements = policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
+        policy["Statement"] = [one for one in statements if not _denies_only_plain_transport(one)]
+        if not policy["Statement"]:
+            return PermissionResult.NEUTRAL
+        return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
+
+    return get_permission
+
+
+def _denies_only_plain_transport(statement: dict[str, Any]) -> bool:
+    return statement["Effect"] == "Deny" and statement.get("Condition") in (
+        {"Bool": {"aws:SecureTransport": "false"}},
+        {"Bool": {"aws:SecureTransport": ["false"]}},
+    )

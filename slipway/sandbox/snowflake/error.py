@@ -1,0 +1,163 @@
+"""Errors as Snowflake words them: every failure leaves the embedded Snowflake as a `ProgrammingError` with a number.
+
+The connector retries an HTTP 500 for minutes, so nothing may escape untranslated: `translate` is the one choke point.
+Numbers and states follow what the Snowflake server sends (https://docs.snowflake.com/en/developer-guide/sql-api/reference).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+import duckdb
+from snowflake.connector.errors import DatabaseError, Error, ProgrammingError
+from sqlglot.errors import SqlglotError
+
+UNSUPPORTED = 391900  # a number Snowflake does not use, so that a limit of the emulation is never taken for its answer
+TRANSACTION_ABORTED = 90100
+LOCK_CONFLICT = 625
+
+
+def syntax(detail: str) -> ProgrammingError:
+    """Return the error for a statement that cannot be parsed."""
+    return ProgrammingError(msg=f"SQL compilation error:\n{detail}", errno=1003, sqlstate="42000")
+
+
+def missing(kind: str, name: str) -> ProgrammingError:
+    """Return the error for an object that is absent or may not be seen: Snowflake does not say which."""
+    state = "42S02" if kind in ("Object", "Table", "View") else "02000"
+    return ProgrammingError(
+        msg=f"SQL compilation error:\n{kind} '{name}' does not exist or not authorized.", errno=2003, sqlstate=state
+    )
+
+
+def already_exists(name: str) -> ProgrammingError:
+    """Return the error for a name that is taken."""
+    return ProgrammingError(msg=f"SQL compilation error:\nObject '{name}' already exists.", errno=2002, sqlstate="42710")
+
+
+def insufficient(kind: str, name: str) -> ProgrammingError:
+    """Return the error for an object that may be seen but not used this way."""
+    return ProgrammingError(
+        msg=f"SQL access control error:\nInsufficient privileges to operate on {kind.lower()} '{name}'",
+        errno=3001,
+        sqlstate="42501",
+    )
+
+
+def unsupported(feature: str) -> ProgrammingError:
+    """Return the loud refusal of something Snowflake has and the embedded Snowflake does not."""
+    return ProgrammingError(
+        msg=f"Unsupported by the embedded Snowflake: {feature}. Nothing was done.", errno=UNSUPPORTED, sqlstate="0A000"
+    )
+
+
+def no_current(kind: str, action: str) -> ProgrammingError:
+    """Return the error for an unqualified name in a session without a current database or schema."""
+    number = 90105 if kind == "database" else 90106
+    return ProgrammingError(
+        msg=f"Cannot perform {action}. This session does not have a current {kind}. "
+        f"Call 'USE {kind.upper()}', or use a qualified name.",
+        errno=number,
+        sqlstate="22000",
+    )
+
+
+def aborted(cause: str) -> ProgrammingError:
+    """Return the refusal of a statement in a transaction that an earlier error has ended."""
+    return ProgrammingError(
+        msg=f"The transaction was ended by an earlier error ({cause}) and has been rolled back: nothing in it was "
+        "committed. Send ROLLBACK. (Snowflake would keep it open; the embedded Snowflake could not restore it.)",
+        errno=TRANSACTION_ABORTED,
+        sqlstate="25000",
+    )
+
+
+def _first_line(failure: BaseException) -> str:
+    text = str(failure).strip()
+    return text.split("\n")[0] if text else type(failure).__name__
+
+
+def _named(text: str) -> str | None:
+    found = re.search(r'with name "?([^"\s!]+)"? does not exist', text)
+    return found.group(1) if found else None
+
+
+def _translate_catalog(failure: duckdb.Error) -> ProgrammingError:
+    text = _first_line(failure)
+    if "already exists" in text:
+        found = re.search(r'with name "([^"]+)"', text)
+        return already_exists(found.group(1) if found else text)
+    if name := _named(text):
+        if "Function" in text:
+            return ProgrammingError(
+                msg=f"SQL compilation error:\nUnknown function {name.upper()}.", errno=2140, sqlstate="42601"
+            )
+        return missing("Schema" if "Schema" in text else "Object", name)
+    return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2003, sqlstate="42S02")
+
+
+def _translate_binder(failure: duckdb.Error) -> ProgrammingError:
+    text = _first_line(failure)
+    if found := re.search(r'[Cc]olumn "([^"]+)"', text):
+        return ProgrammingError(
+            msg=f"SQL compilation error:\ninvalid identifier '{found.group(1)}' ({text})", errno=904, sqlstate="42000"
+        )
+    if found := re.search(r'Catalog "([^"]+)" does not exist', text):
+        return missing("Database", found.group(1))
+    return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2043, sqlstate="42601")
+
+
+def _translate_duckdb(failure: duckdb.Error) -> ProgrammingError:
+    text = _first_line(failure)
+    if isinstance(failure, duckdb.BinderException):
+        return _translate_binder(failure)
+    if isinstance(failure, duckdb.CatalogException):
+        return _translate_catalog(failure)
+    if isinstance(failure, duckdb.ParserException):
+        return syntax(text)
+    if isinstance(failure, duckdb.TransactionException) and "onflict" in text:
+        return ProgrammingError(msg=f"Statement waits for a lock of another: {text}", errno=LOCK_CONFLICT, sqlstate="57014")
+    if isinstance(failure, duckdb.ConstraintException) and "NOT NULL" in text:
+        return ProgrammingError(msg=f"NULL result in a non-nullable column ({text})", errno=100072, sqlstate="22000")
+    if isinstance(failure, duckdb.ConversionException):
+        return ProgrammingError(msg=text, errno=100038, sqlstate="22018")
+    if isinstance(failure, duckdb.OutOfRangeException):
+        return ProgrammingError(msg=f"Number out of representable range: {text}", errno=100039, sqlstate="22003")
+    if "Division by zero" in text:
+        return ProgrammingError(msg="Division by zero", errno=100051, sqlstate="22012")
+    if isinstance(failure, duckdb.NotImplementedException):
+        return unsupported(text)
+    return ProgrammingError(msg=f"{type(failure).__name__}: {text}", errno=100132, sqlstate="P0000")
+
+
+def is_conflict(failure: BaseException) -> bool:
+    """Tell whether `failure` says that another transaction changed the same thing first."""
+    return isinstance(failure, duckdb.TransactionException) and "onflict" in str(failure)
+
+
+def translate(failure: BaseException) -> Error:
+    """Return the connector error that stands for `failure`; connector errors are returned as they are.
+
+    An error of an unexpected type is a gap of the emulation, and says so instead of pretending to be Snowflake's.
+    """
+    if isinstance(failure, ProgrammingError):
+        return failure
+    if isinstance(failure, DatabaseError):
+        return ProgrammingError(msg=failure.raw_msg or str(failure), errno=failure.errno, sqlstate=failure.sqlstate)
+    if isinstance(failure, duckdb.Error):
+        return _translate_duckdb(failure)
+    if isinstance(failure, SqlglotError):
+        plain = re.sub(r"\x1b\[\d+m", "", str(failure))
+        return syntax(plain)
+    if isinstance(failure, NotImplementedError):
+        return unsupported(_first_line(failure))
+    return unsupported(f"this statement ({type(failure).__name__}: {_first_line(failure)[:400]})")
+
+
+def raise_translated(failure: BaseException) -> NoReturn:
+    """Raise `failure` as the connector error that stands for it, unless it already is one."""
+    known = translate(failure)
+    if known is failure:
+        raise known
+    raise known from failure

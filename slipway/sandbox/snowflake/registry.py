@@ -1,0 +1,469 @@
+"""What the embedded Snowflake knows beside the tables themselves: databases, grants, roles, users, other objects.
+
+Kept in memory for reading and in the schema `slipway` of the global database for ever: every change is one transaction
+there, so a killed process leaves either the old state or the new one. Names are tuples: () is the account,
+(database,), (database, schema), (database, schema, object); account objects such as roles are (name,).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from slipway.sandbox.snowflake.reader import Name
+
+GLOBAL = "_fs_global"  # the database fakesnow keeps its own metadata in
+STORE = f"{GLOBAL}.slipway"
+
+DATABASE_KINDS = frozenset({"DATABASE", "SCHEMA"})
+RELATION_KINDS = frozenset({"TABLE", "VIEW", "MATERIALIZED VIEW", "DYNAMIC TABLE", "EXTERNAL TABLE"})
+SCHEMA_OBJECT_KINDS = RELATION_KINDS | {
+    "STAGE",
+    "FILE FORMAT",
+    "SEQUENCE",
+    "FUNCTION",
+    "PROCEDURE",
+    "TASK",
+    "STREAM",
+    "PIPE",
+    "TAG",
+    "MASKING POLICY",
+    "ROW ACCESS POLICY",
+    "SECRET",
+    "ALERT",
+}
+SYSTEM_ROLES = ("ACCOUNTADMIN", "SECURITYADMIN", "USERADMIN", "SYSADMIN", "PUBLIC")
+
+_TABLES = (
+    "databases(name varchar primary key, file varchar not null, created_on timestamptz, comment varchar)",
+    "objects(kind varchar, name varchar[], definition varchar, comment varchar, created_on timestamptz)",
+    "grants(privilege varchar, kind varchar, name varchar[], grantee_kind varchar, grantee varchar,"
+    " grantor varchar, grant_option boolean, future boolean, created_on timestamptz)",
+    "user_keys(user_name varchar, slot integer, public_key varchar)",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """One privilege on one object (or on the future objects of a container) held by one role or user."""
+
+    privilege: str
+    kind: str
+    name: Name
+    grantee: str
+    grantee_kind: str = "ROLE"
+    future: bool = False
+
+    @property
+    def lookup(self) -> tuple[str, Name]:
+        """The key grants are found by: tables and views share one name space."""
+        return ("RELATION" if self.kind in RELATION_KINDS and not self.future else self.kind, self.name)
+
+
+class Registry:
+    """The durable metadata of one account. Thread safe."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Load the registry. Side effects: creates its tables when they are missing."""
+        self._connection = connection
+        self._mutex = threading.RLock()
+        self.databases: dict[str, str] = {}
+        self.objects: dict[tuple[str, Name], str] = {}
+        self.user_keys: dict[str, tuple[str, ...]] = {}
+        self.version = 0  # grows with every change of grants, for caches
+        self._grants: dict[tuple[str, Name], set[Grant]] = {}
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {STORE}")
+        for table in _TABLES:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {STORE}.{table}")
+        for role in SYSTEM_ROLES:
+            connection.execute(
+                f"INSERT INTO {STORE}.objects SELECT 'ROLE', [?], '', '', now() WHERE NOT EXISTS "
+                f"(SELECT 1 FROM {STORE}.objects WHERE kind = 'ROLE' AND name = [?])",
+                [role, role],
+            )
+        self._load()
+
+    def _load(self) -> None:
+        self.version += 1
+        rows = self._connection.execute
+        self.databases = dict(rows(f"SELECT name, file FROM {STORE}.databases").fetchall())
+        self.objects = {
+            (kind, tuple(name)): definition or ""
+            for kind, name, definition in rows(f"SELECT kind, name, definition FROM {STORE}.objects").fetchall()
+        }
+        keys: dict[str, list[str]] = {}
+        for user, key in rows(f"SELECT user_name, public_key FROM {STORE}.user_keys ORDER BY slot").fetchall():
+            keys.setdefault(user, []).append(key)
+        self.user_keys = {user: tuple(found) for user, found in keys.items()}
+        self._grants = {}
+        for privilege, kind, name, grantee_kind, grantee, future in rows(
+            f"SELECT privilege, kind, name, grantee_kind, grantee, future FROM {STORE}.grants"
+        ).fetchall():
+            self._remember(
+                Grant(
+                    privilege=privilege,
+                    kind=kind,
+                    name=tuple(name),
+                    grantee=grantee,
+                    grantee_kind=grantee_kind,
+                    future=future,
+                )
+            )
+
+    def _remember(self, grant: Grant) -> None:
+        self._grants.setdefault(grant.lookup, set()).add(grant)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._mutex:
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                self._load()
+                raise
+            self._connection.execute("COMMIT")
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query over the whole instance; sees only what has been committed."""
+        with self._mutex:
+            return self._connection.execute(sql, list(parameters)).fetchall()
+
+    def change(self, *statements: tuple[str, Sequence[Any]]) -> None:
+        """Run `statements` in one transaction of the global database."""
+        with self._changing() as connection:
+            for sql, parameters in statements:
+                connection.execute(sql, list(parameters))
+
+    # databases -----------------------------------------------------------------------------------------------------
+
+    def add_database(self, name: str, *, replace: bool = False) -> tuple[str, str | None]:
+        """Give `name` a new file and return (file, the file it had before or None)."""
+        file = f"db_{uuid.uuid4().hex[:16]}"
+        with self._changing() as connection:
+            old = self.databases.get(name) if replace else None
+            connection.execute(f"DELETE FROM {STORE}.databases WHERE name = ?", [name])
+            connection.execute(f"INSERT INTO {STORE}.databases VALUES (?, ?, now(), '')", [name, file])
+            if old:
+                self._forget_below(connection, (name,))
+        self.databases[name] = file
+        return file, old
+
+    def remove_database(self, name: str) -> str:
+        """Forget a database and everything granted in it; returns the file it was kept in."""
+        with self._changing() as connection:
+            connection.execute(f"DELETE FROM {STORE}.databases WHERE name = ?", [name])
+            self._forget_below(connection, (name,))
+        return self.databases.pop(name)
+
+    def move(self, old: Name, new: Name, *, swap: bool) -> None:
+        """Let names, grants, comments and lengths follow an object that was renamed, or two that were swapped.
+
+        For databases this is the rename itself: one transaction, so a crash leaves both names right.
+        """
+        aside: Name = (*old[:-1], "\x01aside")
+        hops = ((old, aside), (new, old), (aside, new)) if swap else ((old, new),)
+        with self._changing() as connection:
+            for source, target in hops:
+                self._move_names(connection, source, target)
+        with self._mutex:
+            self._load()
+
+    @staticmethod
+    def _move_names(connection: duckdb.DuckDBPyConnection, old: Name, new: Name) -> None:
+        depth = len(old)
+        if depth == 1:
+            connection.execute(f"UPDATE {STORE}.databases SET name = ? WHERE name = ?", [new[0], old[0]])
+        scope = "(kind = 'DATABASE' OR kind = 'SCHEMA' OR len(name) = 3 OR future)" if depth == 1 else "len(name) > 1"
+        for table in ("grants", "objects"):
+            condition = scope if table == "grants" else "len(name) > 1"
+            connection.execute(
+                f"UPDATE {STORE}.{table} SET name = list_concat(?, name[{depth + 1}:]) "
+                f"WHERE name[1:{depth}] = ? AND {condition}",
+                [list(new), list(old)],
+            )
+        parts = ("ext_table_catalog", "ext_table_schema", "ext_table_name")[:depth]
+        where = " AND ".join(f"{part} = ?" for part in parts)
+        for table in ("_fs_tables_ext", "_fs_columns_ext"):
+            others = [p for p in ("ext_table_catalog", "ext_table_schema", "ext_table_name") if p not in parts]
+            store = f"{GLOBAL}._fs_information_schema.{table}"
+            rest = ", ".join([*others, *(_EXTENSION[table])])
+            kept = connection.execute(f"SELECT {rest} FROM {store} WHERE {where}", list(old)).fetchall()
+            if not kept:
+                continue
+            connection.execute(f"DELETE FROM {store} WHERE {where}", list(old))
+            connection.executemany(
+                f"INSERT OR REPLACE INTO {store} ({', '.join(parts)}, {rest}) "
+                f"VALUES ({', '.join('?' * (len(parts) + len(kept[0])))})",
+                [[*new, *row] for row in kept],
+            )
+        columns = ("database_name", "schema_name", "name")[:depth]
+        sets, tests = ", ".join(f"{c} = ?" for c in columns), " AND ".join(f"{c} = ?" for c in columns)
+        for table in ("_fs_stages", "_fs_file_formats"):
+            connection.execute(
+                f"UPDATE {GLOBAL}._fs_information_schema.{table} SET {sets} WHERE {tests}", [*new, *old]
+            )
+
+    def _forget_below(self, connection: duckdb.DuckDBPyConnection, name: Name) -> None:
+        depth = len(name)
+        scope = "(kind IN ('DATABASE', 'SCHEMA') OR len(name) = 3 OR future)" if depth == 1 else "len(name) > 1"
+        connection.execute(f"DELETE FROM {STORE}.grants WHERE name[1:{depth}] = ? AND {scope}", [list(name)])
+        connection.execute(f"DELETE FROM {STORE}.objects WHERE name[1:{depth}] = ? AND len(name) > 1", [list(name)])
+        columns = ("database_name", "schema_name", "name")[:depth]
+        where = " AND ".join(f"{column} = ?" for column in columns)
+        for table in ("_fs_stages", "_fs_file_formats"):
+            connection.execute(f"DELETE FROM {GLOBAL}._fs_information_schema.{table} WHERE {where}", list(name))
+        parts = ("ext_table_catalog", "ext_table_schema", "ext_table_name")[:depth]
+        where = " AND ".join(f"{part} = ?" for part in parts)
+        for table in ("_fs_tables_ext", "_fs_columns_ext"):
+            connection.execute(f"DELETE FROM {GLOBAL}._fs_information_schema.{table} WHERE {where}", list(name))
+        self.version += 1
+        for key in [key for key in self._grants if _is_below(key, name)]:
+            del self._grants[key]
+        for known in [known for known in self.objects if len(known[1]) > 1 and known[1][:depth] == name]:
+            del self.objects[known]
+
+    def forget(self, name: Name) -> None:
+        """Forget the grants, comments, stages and formats of a dropped schema or object, and of what it contained."""
+        with self._changing() as connection:
+            self._forget_below(connection, name)
+
+    # grants --------------------------------------------------------------------------------------------------------
+
+    def grants_on(self, kind: str, name: Name, *, future: bool = False) -> tuple[Grant, ...]:
+        """Return what is granted on one object (or on the future objects of a container), in a stable order."""
+        key = kind if future else ("RELATION" if kind in RELATION_KINDS else kind)
+        found = (grant for grant in self._grants.get((key, name), ()) if grant.future == future)
+        return tuple(sorted(found, key=lambda grant: (grant.privilege, grant.grantee)))
+
+    def all_grants(self) -> tuple[Grant, ...]:
+        """Return every grant, in a stable order."""
+        with self._mutex:
+            found = [grant for grants in self._grants.values() for grant in grants]
+        return tuple(sorted(found, key=lambda grant: (grant.name, grant.kind, grant.privilege, grant.grantee)))
+
+    def add_grants(self, grants: Iterable[Grant], *, grantor: str) -> None:
+        """Add privileges; those already held stay as they are."""
+        with self._changing() as connection:
+            self._insert_grants(connection, grants, grantor)
+
+    def remove_grants(self, grants: Iterable[Grant]) -> None:
+        """Take privileges away; those not held are ignored."""
+        with self._changing() as connection:
+            self._delete_grants(connection, grants)
+
+    def _insert_grants(self, connection: duckdb.DuckDBPyConnection, grants: Iterable[Grant], grantor: str) -> None:
+        fresh = [grant for grant in dict.fromkeys(grants) if grant not in self._grants.get(grant.lookup, ())]
+        if fresh:
+            connection.executemany(
+                f"INSERT INTO {STORE}.grants VALUES (?, ?, ?, ?, ?, ?, false, ?, now())",
+                [[g.privilege, g.kind, list(g.name), g.grantee_kind, g.grantee, grantor, g.future] for g in fresh],
+            )
+        for grant in fresh:
+            self._remember(grant)
+        self.version += 1
+
+    def _delete_grants(self, connection: duckdb.DuckDBPyConnection, grants: Iterable[Grant]) -> None:
+        for grant in list(grants):
+            connection.execute(
+                f"DELETE FROM {STORE}.grants WHERE privilege = ? AND kind = ? AND name = ? AND grantee = ? "
+                "AND grantee_kind = ? AND future = ?",
+                [grant.privilege, grant.kind, list(grant.name), grant.grantee, grant.grantee_kind, grant.future],
+            )
+            self._grants.get(grant.lookup, set()).discard(grant)
+        self.version += 1
+
+    def held_by(self, grantee: str, grantee_kind: str = "ROLE") -> tuple[Grant, ...]:
+        """Return everything granted directly to one role or user."""
+        return tuple(g for g in self.all_grants() if g.grantee == grantee and g.grantee_kind == grantee_kind)
+
+    def owner(self, kind: str, name: Name) -> str:
+        """Return the role that owns an object; what nobody created through a role belongs to ACCOUNTADMIN."""
+        owners = [grant.grantee for grant in self.grants_on(kind, name) if grant.privilege == "OWNERSHIP"]
+        return owners[0] if owners else "ACCOUNTADMIN"
+
+    def set_owner(self, kind: str, name: Name, role: str) -> None:
+        """Make `role` the one owner of an object."""
+        held = [g for g in self.grants_on(kind, name) if g.privilege == "OWNERSHIP" and g.grantee != role]
+        with self._changing() as connection:
+            self._delete_grants(connection, held)
+            owner = Grant(privilege="OWNERSHIP", kind=kind, name=name, grantee=role)
+            self._insert_grants(connection, [owner], role)
+
+    def created(
+        self,
+        kind: str,
+        name: Name,
+        role: str,
+        *,
+        keep_grants: bool = False,
+        definition: str | None = None,
+        comment: str | None = None,
+        lengths: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        """Record in one transaction that `role` created an object: it owns it, and future grants apply.
+
+        The grants of an object of that name which it replaced go, unless `keep_grants` (COPY GRANTS).
+        """
+        held = self.grants_on(kind, name)
+        grants = [Grant(privilege="OWNERSHIP", kind=kind, name=name, grantee=role)]
+        if not (keep_grants and held):
+            grants += self.future_grants(kind, name)
+        with self._changing() as connection:
+            self._delete_grants(connection, (g for g in held if not keep_grants or g.privilege == "OWNERSHIP"))
+            self._insert_grants(connection, grants, role)
+            if definition is not None:
+                self._put_object(connection, kind, name, definition)
+            if len(name) == 3:
+                self._describe(connection, name, comment, lengths)
+
+    @staticmethod
+    def _describe(
+        connection: duckdb.DuckDBPyConnection, name: Name, comment: str | None, lengths: Sequence[tuple[str, int]]
+    ) -> None:
+        where = "ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ?"
+        store = f"{GLOBAL}._fs_information_schema"
+        connection.execute(f"DELETE FROM {store}._fs_columns_ext WHERE {where}", list(name))
+        connection.execute(f"DELETE FROM {store}._fs_tables_ext WHERE {where}", list(name))
+        if comment is not None:
+            connection.execute(f"INSERT INTO {store}._fs_tables_ext VALUES (?, ?, ?, ?)", [*name, comment])
+        for column, length in lengths:
+            connection.execute(
+                f"INSERT INTO {store}._fs_columns_ext VALUES (?, ?, ?, ?, ?, ?)",
+                [*name, column, length, min(length * 4, 16777216)],
+            )
+
+    def set_comment(self, name: Name, comment: str) -> None:
+        """Set the comment of a table, view, schema or database; `name` is padded with empty parts."""
+        padded = [*name, "", ""][:3]
+        store = f"{GLOBAL}._fs_information_schema._fs_tables_ext"
+        self.change((f"INSERT OR REPLACE INTO {store} VALUES (?, ?, ?, ?)", [*padded, comment]))
+
+    def set_lengths(self, name: Name, lengths: Sequence[tuple[str, int]]) -> None:
+        """Record the declared lengths of text columns."""
+        store = f"{GLOBAL}._fs_information_schema._fs_columns_ext"
+        self.change(
+            *(
+                (f"INSERT OR REPLACE INTO {store} VALUES (?, ?, ?, ?, ?, ?)", [*name, c, n, min(n * 4, 16777216)])
+                for c, n in lengths
+            )
+        )
+
+    def copy_description(self, source: Name, target: Name) -> None:
+        """Give a cloned table the comment and text lengths of its source."""
+        where = "ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ?"
+        new = ", ".join(["?::varchar"] * 3)
+        self.change(
+            *(
+                (
+                    f"INSERT OR REPLACE INTO {GLOBAL}._fs_information_schema.{table} SELECT {new}, {', '.join(rest)} "
+                    f"FROM {GLOBAL}._fs_information_schema.{table} WHERE {where}",
+                    [*target, *source],
+                )
+                for table, rest in _EXTENSION.items()
+            )
+        )
+
+    def copy_grants(self, grants: Iterable[Grant], target: Name, *, grantor: str) -> None:
+        """Give `target` the same grants another object has."""
+        copies = [
+            Grant(privilege=g.privilege, kind=g.kind, name=target, grantee=g.grantee, grantee_kind=g.grantee_kind)
+            for g in grants
+        ]
+        self.add_grants(copies, grantor=grantor)
+
+    def cloned(self, source: Name, target: Name) -> None:
+        """Copy what is known of the objects inside a cloned database or schema: grants, views, comments, lengths."""
+        depth = len(source)
+        below = f"name[1:{depth}] = ? AND len(name) > {depth}"
+        moved = f"list_concat(?, name[{depth + 1}:])"
+        columns = ("ext_table_catalog", "ext_table_schema", "ext_table_name")
+        tests = " AND ".join(f"{column} = ?" for column in columns[:depth])
+        marks = ", ".join(["?::varchar"] * depth)
+        with self._changing() as connection:
+            connection.execute(f"DELETE FROM {STORE}.grants WHERE {below}", [list(target)])
+            connection.execute(
+                f"INSERT INTO {STORE}.grants SELECT privilege, kind, {moved}, grantee_kind, grantee, grantor, "
+                f"grant_option, future, now() FROM {STORE}.grants WHERE {below} AND kind IN ('SCHEMA', 'TABLE', 'VIEW')",
+                [list(target), list(source)],
+            )
+            connection.execute(
+                f"INSERT INTO {STORE}.objects SELECT kind, {moved}, definition, comment, now() FROM {STORE}.objects "
+                f"WHERE {below} AND kind IN ('TABLE', 'VIEW')",
+                [list(target), list(source)],
+            )
+            for table, rest in _EXTENSION.items():
+                store = f"{GLOBAL}._fs_information_schema.{table}"
+                kept = ", ".join([*columns[depth:], *rest])
+                connection.execute(
+                    f"INSERT OR REPLACE INTO {store} SELECT {marks}, {kept} FROM {store} WHERE {tests}",
+                    [*target, *source],
+                )
+        with self._mutex:
+            self._load()
+
+    def future_grants(self, kind: str, name: Name) -> list[Grant]:
+        """Return the grants a new object gets: those of its schema, or of its database when the schema has none."""
+        for depth in range(len(name) - 1, 0, -1):
+            found = self.grants_on(kind, name[:depth], future=True)
+            if found:
+                return [
+                    Grant(privilege=g.privilege, kind=kind, name=name, grantee=g.grantee, grantee_kind=g.grantee_kind)
+                    for g in found
+                ]
+        return []
+
+    # other objects -------------------------------------------------------------------------------------------------
+
+    def put_object(self, kind: str, name: Name, definition: str) -> None:
+        """Record an object that has no table behind it (role, user, warehouse, integration, task ...)."""
+        with self._changing() as connection:
+            self._put_object(connection, kind, name, definition)
+
+    def _put_object(self, connection: duckdb.DuckDBPyConnection, kind: str, name: Name, definition: str) -> None:
+        connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
+        connection.execute(f"INSERT INTO {STORE}.objects VALUES (?, ?, ?, '', now())", [kind, list(name), definition])
+        self.objects[(kind, name)] = definition
+
+    def drop_object(self, kind: str, name: Name) -> None:
+        """Forget such an object, what was granted on it and, for a role or user, what it held."""
+        with self._changing() as connection:
+            connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
+            connection.execute(f"DELETE FROM {STORE}.grants WHERE kind = ? AND name = ?", [kind, list(name)])
+            if kind in ("ROLE", "USER"):
+                connection.execute(
+                    f"DELETE FROM {STORE}.grants WHERE grantee_kind = ? AND grantee = ?", [kind, name[0]]
+                )
+            if kind == "USER":
+                connection.execute(f"DELETE FROM {STORE}.user_keys WHERE user_name = ?", [name[0]])
+        with self._mutex:
+            self._load()
+
+    def set_user_key(self, user: str, slot: int, public_key: str | None) -> None:
+        """Register (or with None remove) one of a user's two public keys, as base64 of the DER bytes."""
+        with self._changing() as connection:
+            connection.execute(f"DELETE FROM {STORE}.user_keys WHERE user_name = ? AND slot = ?", [user, slot])
+            if public_key is not None:
+                connection.execute(f"INSERT INTO {STORE}.user_keys VALUES (?, ?, ?)", [user, slot, public_key])
+        with self._mutex:
+            self._load()
+
+
+_EXTENSION = {
+    "_fs_tables_ext": ("comment",),
+    "_fs_columns_ext": ("ext_column_name", "ext_character_maximum_length", "ext_character_octet_length"),
+}
+
+
+def _is_below(key: tuple[str, Name], name: Name) -> bool:
+    kind, known = key
+    if known[: len(name)] != name:
+        return False
+    return len(name) > 1 or len(known) > 1 or kind in ("DATABASE", "SCHEMA", "RELATION") or kind in SCHEMA_OBJECT_KINDS

@@ -1,0 +1,62 @@
+"""The edge between a command and the library: errors become one message and an exit code, signals a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar, cast
+
+from invoke.exceptions import Exit
+
+from slipway.errors import SlipwayError
+from slipway.render import Progress
+
+PROJECT = Path(__file__).resolve().parents[2]
+_Body = TypeVar("_Body", bound=Callable[..., Any])
+stopping = threading.Event()  # set by the first INT or TERM; obeyed at the next boundary between steps
+
+
+def boundary(body: _Body) -> _Body:
+    """Turn our errors into invoke's `Exit` with the documented code; anything else is a bug and keeps its traceback."""
+
+    @wraps(body)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return body(*arguments, **options)
+        except SlipwayError as error:
+            raise Exit(f"error: {error}", code=error.exit_code) from error
+
+    return cast(_Body, wrapped)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Give what tells of progress; the live line is gone when the block ends, however it ends."""
+    shown = Progress()
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+@contextmanager
+def stops_at_boundaries(tell: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
+    """Give a question: was a stop asked for? The first INT or TERM asks; a second one ends the command at once."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+        tell("stopping at the next boundary between steps; again to stop at once")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopping.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,133 @@
+"""deploy, rollback, plan, status, history: what a release's way through an environment is made of."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from invoke import Context, task
+
+from slipway import gate, render
+from slipway.adapters.git import Git
+from slipway.errors import Blocked, Unavailable
+from slipway.launch import Launch, launch
+from slipway.rollback import previous_deployment, rollback_target
+from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
+from slipway.wiring import Operation, Site, bootstrap, open_site, operate, operate_earlier
+
+_ENV = "the environment: dev, staging or prod"
+_JSON = "print one JSON document on standard output"
+
+
+@task(help={"env": _ENV, "json": _JSON})
+@boundary
+def deploy(_: Context, env: str, json: bool = False) -> None:
+    """Make the commit checked out live: invoke deploy --env staging"""
+    began = time.monotonic()
+    git = Git(PROJECT)
+    git.refuse_dirty()
+    release = git.release_at("HEAD")
+    with progress() as shown:
+        with shown.phase("platform ready"):
+            opened = open_site(PROJECT, env, start=True, progress=shown)
+        with opened as site:
+            operation = operate(site, release)
+            _bootstrap_embedded(site, operation, shown)
+            with stops_at_boundaries(shown) as is_stopping:
+                done = launch(site, operation, purpose="deploy", listener=shown, is_stopping=is_stopping)
+            _show(site, done, seconds=time.monotonic() - began, as_json=json)
+
+
+@task(help={"env": _ENV, "json": _JSON})
+@boundary
+def rollback(_: Context, env: str, json: bool = False) -> None:
+    """Bring the release before the live one back, DAGs and data together: invoke rollback --env staging"""
+    began = time.monotonic()
+    with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        live = site.bucket.pointer()
+        target = rollback_target(site.history(), live_version=live.version if live else None, environment=env)
+        operation = operate_earlier(site, target)
+        with stops_at_boundaries(shown) as is_stopping:
+            done = launch(site, operation, purpose="rollback", listener=shown, is_stopping=is_stopping)
+        _show(site, done, seconds=time.monotonic() - began, as_json=json)
+
+
+@task(help={"env": _ENV, "json": _JSON})
+@boundary
+def plan(_: Context, env: str, json: bool = False) -> None:
+    """Show what deploying the commit checked out would do, and what blocks it: invoke plan --env staging"""
+    with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        operation = operate(site, Git(PROJECT).release_at("HEAD"))
+        shown.examining()
+        report, seen, planned = operation.examine("deploy")
+        shown.examined(planned)
+        blockers = gate.evaluate(planned, operation.release, report, seen)
+        if json:
+            render.print_json(render.plan_document(planned, blockers, site.history()))
+        else:
+            render.show_plan(planned, blockers, site.history())
+    if blockers:
+        raise Blocked(f"{len(blockers)} gate(s) refuse the plan")
+
+
+@task(help={"env": _ENV, "json": _JSON})
+@boundary
+def status(_: Context, env: str, json: bool = False) -> None:
+    """Show what is live in an environment, and whether it is whole: invoke status --env prod --json"""
+    with open_site(PROJECT, env, start=False) as site:
+        document = _status(site)
+    if json:
+        render.print_json(document)
+    else:
+        render.show_status(document)
+
+
+@task(help={"env": _ENV, "json": _JSON, "limit": "how many deployments, newest first"})
+@boundary
+def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
+    """Show an environment's deployments with the time of every step: invoke history --env staging"""
+    with open_site(PROJECT, env, start=False) as site:
+        newest = site.history()[::-1][:limit]
+    if json:
+        render.print_json({"environment": env, "deployments": [render.deployment_document(one) for one in newest]})
+    else:
+        render.show_history(newest)
+
+
+def _bootstrap_embedded(site: Site, operation: Operation, shown: render.Progress) -> None:
+    """Bootstrap an embedded environment that never was; a real account is bootstrapped on purpose, once."""
+    if site.is_bootstrapped():
+        return
+    name = site.environment.name
+    if site.platform is None:
+        raise Unavailable(
+            f"{name} has no place for its lock and journal yet", fix=f"invoke infra.bootstrap --env {name}"
+        )
+    with shown.phase(f"{name} bootstrapped: Terraform root, databases, roles"):
+        bootstrap(site, operation, shown)
+
+
+def _show(site: Site, done: Launch, *, seconds: float, as_json: bool) -> None:
+    document = _status(site)
+    if as_json:
+        render.print_json({**document, "plan": render.plan_document(done.plan, (), site.history())})
+    elif done.deployment is None:
+        render.out().print(f"already live: {done.plan.reason}; nothing to do ({seconds:.1f} s)")
+    else:
+        render.show_live(document, done.deployment, seconds=seconds)
+
+
+def _status(site: Site) -> dict[str, Any]:
+    """Return the status document: what is live as the environment itself says it, and what the journal says of it."""
+    with_versions = site.observe_live()
+    past = site.history()
+    live = with_versions.pointer
+    previous = previous_deployment(past, live_version=live.version if live else None)
+    return render.status_document(
+        site.environment.name,
+        site.environment.target,
+        with_versions,
+        site.expected_dags(past),
+        past,
+        previous.release if previous else None,
+    )

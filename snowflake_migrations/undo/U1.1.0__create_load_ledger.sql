@@ -1,0 +1,1 @@
+DROP TABLE IF EXISTS {{ raw_database }}.OPS.LOAD_LEDGER;

@@ -1,0 +1,1 @@
+DROP STAGE IF EXISTS {{ raw_database }}.OPS.LANDING;

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS {{ raw_database }}.CARDS.SETTLEMENTS;
+DROP TABLE IF EXISTS {{ raw_database }}.MARKET.FX_RATES;

@@ -1,0 +1,35 @@
+variable "prefix" {
+  description = "First part of every name."
+  type        = string
+  default     = "finedge"
+}
+
+variable "region" {
+  description = "AWS region."
+  type        = string
+  default     = "eu-west-1"
+}
+
+variable "account_id" {
+  description = "The one account this root may touch; null where the account is not known beforehand."
+  type        = string
+  default     = null
+}
+
+variable "sources_bucket" {
+  description = "Bucket that partners put their files into."
+  type        = string
+  default     = "finedge-sources"
+}
+
+variable "deployer_principals" {
+  description = "ARNs that may become the deployer. Empty: whom IAM of this account allows."
+  type        = list(string)
+  default     = []
+}
+
+variable "approver_principals" {
+  description = "ARNs that may become the approver, with a second factor. Empty: whom IAM of this account allows."
+  type        = list(string)
+  default     = []
+}
