@@ -18,7 +18,6 @@ Clearing or backfilling any day is safe: equal content is skipped, other content
 from __future__ import annotations
 
 from airflow.sdk import DAG
-
 from etl import catalog
 from etl.pipeline import Pipeline, load_dag
 from etl.tags import Tag

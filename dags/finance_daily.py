@@ -16,7 +16,6 @@ Readers see the slot through the published schemas at once; a failed test leaves
 from __future__ import annotations
 
 from airflow.sdk import DAG
-
 from etl import catalog
 from etl.pipeline import Build, build_dag
 from etl.tags import Tag

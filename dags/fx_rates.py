@@ -9,7 +9,7 @@ file, `.._v2.csv`, replaces the rates of its date; runs look back seven days for
 ## Triage
 - `check` returns the file as *awaited*: it has not come. Later runs pick it up within seven days; after that clear the
   run of its date.
-- `extract` fails with *expected fx/..*: a file has a name that cannot be read. Ask treasury to send it again, remove it.
+- `extract` fails with *expected fx/..*: a file has a name that cannot be read. Have it sent again, remove it.
 - `extract` fails with *expected the header*: the layout changed. Nothing was loaded; the dataset in `etl/catalog.py`
   has to follow.
 
@@ -19,7 +19,6 @@ Clearing or backfilling any day is safe: a file loaded before is skipped, a corr
 from __future__ import annotations
 
 from airflow.sdk import DAG
-
 from etl import catalog
 from etl.pipeline import Pipeline, load_dag
 from etl.tags import Tag

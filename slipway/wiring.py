@@ -312,8 +312,8 @@ def open_site(project: Path, name: str, *, start: bool, progress: Progress = lam
     if platform is not None:
         if start:
             platform.up(progress)
-        elif down := [part.name for part in platform.status() if part.state != "running"]:
-            raise Unavailable(f"the embedded platform is not whole: {', '.join(down)} died", fix="invoke sandbox.up")
+        else:
+            platform.require()
         if environment.settings.schedule_start is None:
             settings = environment.settings.model_copy(update={"schedule_start": platform.schedule_start})
             environment = environment.model_copy(update={"settings": settings})

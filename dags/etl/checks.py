@@ -13,8 +13,9 @@ from typing import Any
 
 from etl import ledger, statement
 from etl.batch import NOTHING
-from etl.dataset import Dataset, Drop
+from etl.dataset import Dataset
 from etl.error import CheckError
+from etl.files import first_day
 from etl.window import Window
 
 SourceTotals = Callable[[], tuple[int, Decimal | None]]
@@ -46,9 +47,7 @@ def check_feed(
 
 def check_files(warehouse: Any, *, dataset: Dataset, window: Window, database: str) -> dict[str, Any]:
     """Compare the rows of each file looked at with the ledger; awaited files are returned, not complained about."""
-    drop = dataset.source
-    assert isinstance(drop, Drop)
-    since = None if window.since is None else window.logical_date - timedelta(days=drop.lookback_days)
+    since = first_day(dataset, window)
     with closing(warehouse.cursor()) as cursor:
         entries = ledger.read(
             cursor, database=database, pipeline=dataset.pipeline, since=since, until=window.logical_date
@@ -57,7 +56,7 @@ def check_files(warehouse: Any, *, dataset: Dataset, window: Window, database: s
         present = {part for day, part in entries if day == window.logical_date}
         findings += [
             f"{series.part}: no ledger entry for {window.logical_date}"
-            for series in drop.series
+            for series in dataset.drop.series
             if series.part not in present
         ]
         by_file = _rows_by_file(cursor, dataset=dataset, database=database)
@@ -106,9 +105,7 @@ def _missing_dates(entries: dict[tuple[date, str], ledger.Entry], *, first: date
     return [f"no ledger entry for {', '.join(missing)}: clear or backfill those runs"] if missing else []
 
 
-def _uneven_entries(
-    entries: dict[tuple[date, str], ledger.Entry], *, since: date | None, until: date
-) -> list[str]:
+def _uneven_entries(entries: dict[tuple[date, str], ledger.Entry], *, since: date | None, until: date) -> list[str]:
     return [
         f"{entry.pipeline}/{day}/{part}: {entry.loaded_rows} rows loaded, the source counted {entry.source_rows}"
         for (day, part), entry in sorted(entries.items())
@@ -118,19 +115,19 @@ def _uneven_entries(
 
 def _table_totals(cursor: Any, *, dataset: Dataset, database: str) -> tuple[int, int, Decimal | None]:
     key = dataset.key[0] if len(dataset.key) == 1 else " || '/' || ".join(f"{k}::VARCHAR" for k in dataset.key)
-    amount = f"SUM({dataset.amount})" if dataset.amount else "NULL"
-    cursor.execute(f"SELECT COUNT(*), COUNT(DISTINCT {key}), {amount} FROM {statement.target(dataset, database)}")
-    rows, keys, total = cursor.fetchone()
-    return int(rows), int(keys), Decimal(total or 0) if dataset.amount else None
+    total = statement.total(dataset)
+    cursor.execute(f"SELECT COUNT(*), COUNT(DISTINCT {key}), {total} FROM {statement.target(dataset, database)}")
+    rows, keys, amount = cursor.fetchone()
+    return int(rows), int(keys), Decimal(amount or 0) if dataset.amount else None
 
 
 def _rows_by_file(cursor: Any, *, dataset: Dataset, database: str) -> dict[str, tuple[int, Decimal | None]]:
-    amount = f"SUM({dataset.amount})" if dataset.amount else "NULL"
+    total = statement.total(dataset)
     cursor.execute(
-        f"SELECT SOURCE_FILE, COUNT(*), {amount} FROM {statement.target(dataset, database)} GROUP BY SOURCE_FILE"
+        f"SELECT SOURCE_FILE, COUNT(*), {total} FROM {statement.target(dataset, database)} GROUP BY SOURCE_FILE"
     )
     return {
-        file: (int(rows), Decimal(total or 0) if dataset.amount else None) for file, rows, total in cursor.fetchall()
+        file: (int(rows), Decimal(amount or 0) if dataset.amount else None) for file, rows, amount in cursor.fetchall()
     }
 
 
@@ -148,13 +145,14 @@ def _against_source(
 def _unbalanced(cursor: Any, *, dataset: Dataset, database: str) -> list[str]:
     if not dataset.balanced_by:
         return []
-    by = ", ".join(dataset.balanced_by)
+    by, total = ", ".join(dataset.balanced_by), statement.total(dataset)
     cursor.execute(
-        f"SELECT {by}, SUM({dataset.amount}) FROM {statement.target(dataset, database)} "
-        f"GROUP BY {by} HAVING SUM({dataset.amount}) <> 0 ORDER BY {by}"
+        f"SELECT {by}, {total} FROM {statement.target(dataset, database)} "
+        f"GROUP BY {by} HAVING {total} <> 0 ORDER BY {by}"
     )
     return [
-        f"{dataset.table}: {' '.join(str(v) for v in row[:-1])} sums to {row[-1]}, not zero" for row in cursor.fetchall()
+        f"{dataset.table}: {' '.join(str(v) for v in row[:-1])} sums to {row[-1]}, not zero"
+        for row in cursor.fetchall()
     ]
 
 

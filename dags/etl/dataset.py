@@ -88,5 +88,19 @@ class Dataset:
         """The header line that its CSV files carry."""
         return ",".join(name.lower() for name in self.names)
 
+    @property
+    def feed(self) -> Feed:
+        """The source, of a dataset that comes from the database."""
+        if not isinstance(self.source, Feed):
+            raise TypeError(f"{self.pipeline} comes as files")
+        return self.source
+
+    @property
+    def drop(self) -> Drop:
+        """The source, of a dataset that comes as files."""
+        if not isinstance(self.source, Drop):
+            raise TypeError(f"{self.pipeline} comes from the database")
+        return self.source
+
     def type_of(self, name: str) -> Type:
         return next(column.type for column in self.columns if column.name == name)

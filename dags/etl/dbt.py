@@ -85,8 +85,7 @@ def _run(command: list[str], *, cwd: Path, variables: Mapping[str, str], on_line
     except OSError as error:
         raise DbtError(f"{command[0]}: {error.strerror}; set {BINARY} to the dbt to run") from error
     try:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             on_line(line.rstrip())
         return process.wait()
     finally:

@@ -20,7 +20,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from etl.batch import Batch, Part
-from etl.dataset import Dataset, Feed, Type
+from etl.dataset import Dataset, Type
 from etl.window import Window
 
 if TYPE_CHECKING:
@@ -60,11 +60,9 @@ def extract(
     """
     import psycopg
 
-    feed = dataset.source
-    assert isinstance(feed, Feed)
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
-    relation = f"{source_schema}.{feed.table}"
+    relation = f"{source_schema}.{dataset.feed.table}"
     with connection.transaction():
         first_keys: list[str] = []
         landed: list[tuple[str, str]] = []
@@ -97,16 +95,12 @@ def source_totals(
     connection: psycopg.Connection[Any], *, dataset: Dataset, source_schema: str, until: datetime
 ) -> tuple[int, Decimal | None]:
     """Return distinct keys and sum of newest amounts of everything the feed brought before `until`."""
-    feed = dataset.source
-    assert isinstance(feed, Feed)
     window = Window(logical_date=until.date(), since=None, until=until)
-    relation = f"{source_schema}.{feed.table}"
+    relation = f"{source_schema}.{dataset.feed.table}"
     return _totals(connection, dataset=dataset, relation=relation, window=window, first_keys=[])[0]
 
 
-def _rows(
-    connection: psycopg.Connection[Any], *, dataset: Dataset, relation: str, window: Window
-) -> Iterator[bytes]:
+def _rows(connection: psycopg.Connection[Any], *, dataset: Dataset, relation: str, window: Window) -> Iterator[bytes]:
     """Yield the CSV header, then one line per row: the server sends each row of a COPY as a message of its own.
 
     https://www.postgresql.org/docs/current/protocol-message-formats.html, CopyData.
@@ -180,19 +174,17 @@ def _totals(
     connection: psycopg.Connection[Any], *, dataset: Dataset, relation: str, window: Window, first_keys: list[str]
 ) -> list[tuple[int, Decimal | None]]:
     """Return (distinct keys, sum of newest amounts) per part, the parts being given by their first keys."""
-    feed = dataset.source
-    assert isinstance(feed, Feed)
     condition, bounds = _condition(dataset, window)
     amount = "NULL::numeric" if dataset.amount is None else dataset.amount.lower()
     cuts = "bigint[]" if dataset.type_of(dataset.key[0]) is Type.INTEGER else "text[]"
     query = f"""
         SELECT greatest(width_bucket({_key(dataset)}, %(cuts)s::{cuts}), 1) - 1, count(*), sum(amount)
         FROM (SELECT DISTINCT ON ({_key(dataset)}) {dataset.key[0].lower()}, {amount} AS amount
-              FROM {relation} WHERE {condition} ORDER BY {_key(dataset)}, {feed.changed.lower()} DESC) AS newest
+              FROM {relation} WHERE {condition} ORDER BY {_key(dataset)}, {dataset.feed.changed.lower()} DESC) AS newest
         GROUP BY 1
     """
     cut_values = first_keys or ["0"]
-    rows = connection.execute(query, {**bounds, "cuts": cut_values}).fetchall()  # type: ignore[arg-type]
+    rows = connection.execute(query, {**bounds, "cuts": cut_values}).fetchall()
     found = {int(part): (int(count), None if total is None else Decimal(total)) for part, count, total in rows}
     empty = (0, None if dataset.amount is None else Decimal("0.00"))
     return [found.get(part, empty) for part in range(len(cut_values))]
@@ -205,9 +197,7 @@ def _key(dataset: Dataset) -> str:
 
 
 def _condition(dataset: Dataset, window: Window) -> tuple[str, dict[str, Any]]:
-    feed = dataset.source
-    assert isinstance(feed, Feed)
-    changed = feed.changed.lower()
+    changed = dataset.feed.changed.lower()
     if window.since is None:
         return f"{changed} < %(until)s", {"until": window.until}
     return f"{changed} >= %(since)s AND {changed} < %(until)s", {"since": window.since, "until": window.until}

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from etl.batch import NOTHING, Batch, Part
-from etl.dataset import Dataset, Drop, FileSeries
+from etl.dataset import Dataset, FileSeries
 from etl.error import ExtractError
 from etl.window import Window
 
@@ -62,6 +62,11 @@ def version_of(key: str) -> int:
     return int(found[1]) if found else 1
 
 
+def first_day(dataset: Dataset, window: Window) -> date | None:
+    """Return the earliest day whose files a run looks at; None: any. No side effects."""
+    return None if window.since is None else window.logical_date - timedelta(days=dataset.drop.lookback_days)
+
+
 def extract(s3: Any, *, dataset: Dataset, window: Window, sources_bucket: str, landing_bucket: str) -> Batch:
     """Copy the files of `window` and of the days looked back on to the landing bucket; return the batch.
 
@@ -69,16 +74,12 @@ def extract(s3: Any, *, dataset: Dataset, window: Window, sources_bucket: str, l
 
     Side effects: one object per file under `<pipeline>/<day>/` in the landing bucket, named by its digest.
     """
-    drop = dataset.source
-    assert isinstance(drop, Drop)
-    since = None if window.since is None else window.logical_date - timedelta(days=drop.lookback_days)
+    since = first_day(dataset, window)
     parts: list[Part] = []
-    for series in drop.series:
+    for series in dataset.drop.series:
         listed = _list(s3, sources_bucket, series.prefix)
         picked = pick(listed, series=series, since=since, until=window.logical_date)
-        parts += [
-            _land(s3, file, dataset=dataset, source=sources_bucket, landing=landing_bucket) for file in picked
-        ]
+        parts += [_land(s3, file, dataset=dataset, source=sources_bucket, landing=landing_bucket) for file in picked]
         if not picked or picked[-1].day != window.logical_date:
             parts.append(_awaited(series, window.logical_date, dataset=dataset))
     return Batch(pipeline=dataset.pipeline, logical_date=window.logical_date, parts=tuple(parts))

@@ -61,9 +61,7 @@ def load(connection: Any, *, dataset: Dataset, batch: Batch, database: str, rele
     """
     with closing(connection.cursor()) as cursor:
         dates = [part.logical_date for part in batch.parts]
-        held = ledger.read(
-            cursor, database=database, pipeline=batch.pipeline, since=min(dates), until=max(dates)
-        )
+        held = ledger.read(cursor, database=database, pipeline=batch.pipeline, since=min(dates), until=max(dates))
         due = parts_due(batch, held, dataset=dataset)
         if due:
             _load(cursor, dataset=dataset, batch=batch, due=due, held=held, database=database, release=release)

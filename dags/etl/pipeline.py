@@ -94,7 +94,7 @@ def load_dag(pipeline: Pipeline) -> DAG:
         def check(data_interval_start: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
             return _check(dataset, _window(data_interval_start, data_interval_end))
 
-        load(extract()) >> check()  # type: ignore[operator]
+        load(extract()) >> check()
     return dag
 
 
@@ -115,7 +115,7 @@ def build_dag(build: Build) -> DAG:
         def check() -> dict[str, int]:
             return _check_built()
 
-        wait_for_loads() >> dbt_build() >> check()  # type: ignore[operator]
+        wait_for_loads() >> dbt_build() >> check()
     return dag
 
 
@@ -230,9 +230,7 @@ def _dbt_build() -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="dbt-") as name:
         folder = Path(name)
         with connection.key_file(stored, folder=folder) as key:
-            variables = dbt.environment(
-                settings, connection=connection.dbt_environment(stored, key=key), folder=folder
-            )
+            variables = dbt.environment(settings, connection=connection.dbt_environment(stored, key=key), folder=folder)
             return dbt.build(settings, variables=variables, folder=folder, on_line=log.info)
 
 

@@ -17,6 +17,11 @@ def target(dataset: Dataset, database: str) -> str:
     return f"{database}.{dataset.schema}.{dataset.table}"
 
 
+def total(dataset: Dataset) -> str:
+    """The control total as an exact number, of the type the ledger keeps it in; NULL without an amount."""
+    return f"SUM({dataset.amount})::NUMBER(38,2)" if dataset.amount else "NULL"
+
+
 def columns(dataset: Dataset) -> tuple[str, ...]:
     """Names of the columns that the dataset's RAW table is written with."""
     file = (SOURCE_FILE,) if isinstance(dataset.source, Drop) else ()
@@ -66,8 +71,7 @@ def rows(dataset: Dataset, *, stage: str) -> str:
 
 
 def staged_totals(dataset: Dataset, *, stage: str) -> str:
-    amount = f"SUM({dataset.amount})" if dataset.amount else "NULL"
-    return f"SELECT _BATCH, COUNT(*), {amount} FROM ({rows(dataset, stage=stage)}) AS staged GROUP BY _BATCH"
+    return f"SELECT _BATCH, COUNT(*), {total(dataset)} FROM ({rows(dataset, stage=stage)}) AS staged GROUP BY _BATCH"
 
 
 def merge(dataset: Dataset, *, database: str, stage: str) -> str:
@@ -75,8 +79,7 @@ def merge(dataset: Dataset, *, database: str, stage: str) -> str:
 
     A row that is there gives way to a later version, and to any row of its own logical date: a rerun replaces.
     """
-    feed = dataset.source
-    assert isinstance(feed, Feed)
+    feed = dataset.feed
     names = columns(dataset)
     match_on = " AND ".join(f"t.{name} = s.{name}" for name in dataset.key)
     same_date = "t._LOGICAL_DATE = s._LOGICAL_DATE"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +21,7 @@ class Window:
     @classmethod
     def of(cls, start: datetime, end: datetime, *, first: date) -> Window:
         """Return the window of the data interval [start, end); on the date `first` it is open at the left."""
+        start, end = (moment.astimezone(UTC) if moment.tzinfo else moment for moment in (start, end))
         logical_date = start.date()
         return cls(
             logical_date=logical_date,

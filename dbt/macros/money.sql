@@ -4,7 +4,7 @@
 {#- Units of the reporting currency for one unit of a currency quoted as `units_per_eur`; the numerator carries the
     scale, because a quotient has no more decimals than max(its numerator's, 6). -#}
 {% macro inverse_rate(units_per_eur) -%}
-    round(1::number(38, 12) / {{ units_per_eur }}, 12)::number(24, 12)
+    round(1::number(14, 12) / {{ units_per_eur }}, 12)::number(20, 12)
 {%- endmacro %}
 
 {% macro to_eur(amount, eur_per_unit) -%}

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,7 +51,7 @@ class DynamoLease:
     ) -> None:
         self._stop.set()
         self._thread.join(timeout=HEARTBEAT_S)
-        with translated(f"lease {self._table}"):
+        with suppress(_Taken), translated(f"lease {self._table}"):
             self._update("SET expires = :zero", {":zero": {"N": "0"}})
 
     def check(self) -> None:

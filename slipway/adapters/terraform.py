@@ -125,6 +125,8 @@ class Terraform(python_terraform.Terraform):  # type: ignore[misc]  # the packag
         stamp.unlink(missing_ok=True)
         self.data_folder.mkdir(parents=True, exist_ok=True)
         options: dict[str, Any] = {"json": IsFlagged, "no_color": IsFlagged, "input": False, "lockfile": "readonly"}
+        # With a record of a backend there, even `-backend=false` would talk to it.
+        (self.data_folder / "terraform.tfstate").unlink(missing_ok=True)
         if self._needs_registry():
             # Apart, and without the caller's variables: its proxy may know AWS and nothing else.
             self.cmd(
@@ -367,10 +369,9 @@ class Terraform(python_terraform.Terraform):  # type: ignore[misc]  # the packag
         }
 
     def _needs_registry(self) -> bool:
-        return "AWS_ACCESS_KEY_ID" in self._own and not self._has_our_mirror()
-
-    def _has_our_mirror(self) -> bool:
-        return Path(self._installing.get("TF_CLI_CONFIG_FILE", "")).name == "mirror.tfrc"
+        has_mirror = Path(self._installing.get("TF_CLI_CONFIG_FILE", "")).name == terraform_mirror.FILE
+        has_providers = bool(terraform_mirror.locked_providers(self.root / LOCK_FILE))
+        return "AWS_ACCESS_KEY_ID" in self._own and has_providers and not has_mirror
 
     def _fingerprint(self, backend: Mapping[str, str]) -> str:
         """Return what an `init` depends on: the backend, the providers, and which modules are called from where."""

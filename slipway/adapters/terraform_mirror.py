@@ -33,6 +33,8 @@ ROOTS = (
     "/usr/lib/*",
 )
 
+FILE = "mirror.tfrc"  # the CLI configuration written here
+
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _LOCKED = re.compile(r'provider "(?P<source>[^"]+)" \{\s*version\s*=\s*"(?P<version>[^"]+)"')
 
@@ -54,7 +56,7 @@ class Provider:
 def configure(surroundings: Mapping[str, str], *, lock_file: Path, build: Path) -> dict[str, str]:
     """Return `surroundings` with what makes `terraform init` find the providers of `lock_file`.
 
-    Side effects: may write `<build>/mirror.tfrc`, and makes `<build>/terraform-providers` when the registry is used.
+    Side effects: writes `<build>/mirror.tfrc`, or makes the cache `<build>/terraform-providers`.
     """
     environment = dict(surroundings)
     if has_own_configuration(environment):
@@ -64,7 +66,7 @@ def configure(surroundings: Mapping[str, str], *, lock_file: Path, build: Path) 
     providers = locked_providers(lock_file)
     mirror = find_mirror(environment, providers)
     if mirror is not None:
-        environment["TF_CLI_CONFIG_FILE"] = str(_write_configuration(build / "mirror.tfrc", mirror, providers))
+        environment["TF_CLI_CONFIG_FILE"] = str(_write_configuration(build / FILE, mirror, providers))
     elif "TF_PLUGIN_CACHE_DIR" not in environment:
         cache = build / "terraform-providers"
         cache.mkdir(parents=True, exist_ok=True)  # terraform refuses one that does not exist

@@ -95,7 +95,10 @@ class Run:
             except BaseException:  # of `on_line`: terraform must not be left behind alone
                 self.stop()
                 self._wait_stopping(process)
+                _kill_group(process)
                 raise
+            if self._stop_asked.is_set():
+                _kill_group(process)  # what terraform abandoned when it stopped, e.g. a command of a provisioner
             return Completed(
                 code=process.returncode,
                 output=_content(output),
@@ -137,8 +140,7 @@ class Run:
         try:
             process.wait(_LAST_GRACE_S)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill_group(process)
             process.wait()
 
     @contextlib.contextmanager
@@ -189,6 +191,11 @@ class _Lines:
 def _interrupt(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(signal.SIGINT)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _content(file: IO[bytes]) -> str:

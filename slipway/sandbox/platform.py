@@ -121,6 +121,7 @@ class Platform:
             extra_env=self._task_variables(environment_),
             airflow_bin=environment.ensure_airflow(self.project, progress=progress) / "airflow",
             plugins=self.project / "airflow_plugins",
+            source=f"s3://{environment_.bucket('releases')}/airflow",
             on_progress=progress,
         )
 
@@ -158,6 +159,14 @@ class Platform:
                 )
             )
         return tuple(found)
+
+    def require(self) -> None:
+        """Return when every part runs; raise `Unavailable` that names the ones that do not."""
+        found = self.status()
+        if not found:
+            raise Unavailable("the embedded platform does not run", fix="invoke sandbox.up")
+        if down := [part.name for part in found if part.state != "running"]:
+            raise Unavailable(f"the embedded platform is not whole: {', '.join(down)} died", fix="invoke sandbox.up")
 
     def logs(self, part: str, lines: int) -> str:
         """Return the last lines of one part's log; raise `Unavailable` for an unknown part."""

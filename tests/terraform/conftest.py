@@ -1,4 +1,4 @@
-"""One embedded AWS and one applied environment for all tests of Terraform: applying takes a while, planning does not."""
+"""One embedded AWS and one applied environment for all tests of Terraform: applying takes a while."""
 
 from __future__ import annotations
 

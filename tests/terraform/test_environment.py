@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from slipway.adapters.terraform import Terraform
-from slipway.errors import Stale
 from slipway.sandbox.aws import terraform_environment
 from slipway.sandbox.aws.instance import Instance
 from tests.terraform.conftest import ROOT, Applied
@@ -124,38 +123,23 @@ def listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def test_a_changed_input_plans_that_change_alone_and_a_plan_on_the_old_state_is_refused(
-    staging: Applied, tmp_path: Path
-) -> None:
-    terraform = staging.terraform
-    one = terraform.plan(tmp_path / "one.tfplan", variables={"deployer_principals": people("ann")})
-    other = terraform.plan(tmp_path / "other.tfplan", variables={"deployer_principals": people("bea")})
+def test_a_changed_input_plans_that_change_and_no_other(staging: Applied, tmp_path: Path) -> None:
+    plan = staging.terraform.plan(tmp_path / "p.tfplan", variables={"deployer_principals": people("ann")})
 
-    assert one.summary.updates == ("module.platform.module.deployer.aws_iam_role.this",)
-    assert (one.summary.creates, one.summary.replaces, one.summary.deletes) == ((), (), ())
-    (change,) = one.summary.changes
+    assert plan.summary.updates == ("module.platform.module.deployer.aws_iam_role.this",)
+    (change,) = plan.summary.changes
     assert change.grants_access
     assert [field.name for field in change.fields] == ["assume_role_policy"]
     assert "user/ann" in change.fields[0].after
-    assert one.summary.digest != other.summary.digest
-
-    before = terraform.serial()
-    terraform.apply(one.file, file_sha256=one.file_sha256)
-    assert terraform.serial() == before + 1
-    with pytest.raises(Stale, match="moved since the plan was made"):
-        terraform.apply(other.file, file_sha256=other.file_sha256)
-    with pytest.raises(Stale, match="is not the plan that was reviewed"):
-        terraform.apply(other.file, file_sha256=one.file_sha256)
-    assert terraform.serial() == before + 1
 
 
 def people(*names: str) -> str:
     return json.dumps([f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in names])
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_every_environment_is_valid(
-    environment: str, instance: Instance, build: Path, backend: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_the_environments_not_applied_here_are_valid(
+    environment: str, instance: Instance, build: Path, backend: dict[str, str]
 ) -> None:
     terraform = Terraform(
         ROOT / "terraform/environments" / environment,

@@ -260,6 +260,19 @@ class Cursor(FakeSnowflakeCursor):
         assert table is not None
         return Result.fetched(self._duck_conn.description or [], table)
 
+    def describe_only(self, command: str) -> Result | None:
+        """Return the columns a statement would answer with, without running it; None when it must be run for that."""
+        reader = Reader(command)
+        if reader.verb in ("INSERT", "UPDATE", "DELETE"):
+            name = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}[reader.verb]
+            return Result.counts(0, **{name: 0})
+        if reader.verb not in ("SELECT", "WITH"):
+            return None
+        query = parse_one(command).transform(lambda node: exp.Null() if isinstance(node, exp.Placeholder) else node)
+        empty = exp.select("*").from_(query.subquery("described")).limit(0)
+        self.execute(empty.sql(dialect="snowflake"))
+        return self.result
+
     # fetching ------------------------------------------------------------------------------------------------------
 
     @property

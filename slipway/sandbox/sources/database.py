@@ -69,7 +69,7 @@ def fill(dsn: str, *, period: Period, on_progress: Callable[[str], None]) -> Per
         connection.execute("INSERT INTO seeding.period VALUES (%s)", [json.dumps(period.to_dict())])
     with psycopg.connect(dsn, autocommit=True) as connection:
         for table in _SUMMARIES:
-            connection.execute(f"ANALYZE core.{table}")  # type: ignore[arg-type]
+            connection.execute(f"ANALYZE core.{table}")
     return period
 
 
@@ -79,9 +79,7 @@ def summarise(dsn: str) -> dict[str, TableSummary]:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         summaries = {}
         for table, query in _SUMMARIES.items():
-            row = connection.execute(query).fetchone()  # type: ignore[arg-type]
-            assert row is not None
-            rows, keys, amount = row
+            ((rows, keys, amount),) = connection.execute(query).fetchall()
             summaries[table] = TableSummary(rows=rows, keys=keys, amount=None if amount is None else Decimal(amount))
         return summaries
 
@@ -91,10 +89,10 @@ def _recreate(
 ) -> None:
     connection.execute("DROP SCHEMA IF EXISTS core CASCADE; CREATE SCHEMA core")
     for statement in (transaction.TABLE, *customer.TABLES, ledger.TABLE):
-        connection.execute(statement)  # type: ignore[arg-type]
+        connection.execute(statement)
     _add(connection, period=period, since=BEGINNING, on_progress=on_progress)
     for statement in (transaction.INDEX, customer.INDEX, ledger.INDEX):
-        connection.execute(statement)  # type: ignore[arg-type]
+        connection.execute(statement)
 
 
 def _add(
@@ -108,7 +106,7 @@ def _add(
 
     def run(statement: str) -> int:
         bounded = statement.replace(":since", _midnight(since)).replace(":until", _midnight(period.day0))
-        return connection.execute(bounded).rowcount  # type: ignore[arg-type]
+        return connection.execute(bounded).rowcount
 
     run(transaction.scratch(period))
     on_progress(f"core.card_transactions: {run(transaction.FILL):,} rows")

@@ -54,7 +54,7 @@ def files(
         return
     with connection.cursor(name="settlement_files") as cursor:
         cursor.itersize = 8
-        cursor.execute(_query(period))  # type: ignore[arg-type]
+        cursor.execute(_query(period))
         for scheme, day, lines in cursor:
             if (name := key(str(scheme), date.fromisoformat(str(day)))) in keys:
                 yield name, gzip.compress(f"{HEADER}\n{lines}\n".encode(), compresslevel=1, mtime=0)

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableSummary:
-    """Rows, distinct keys and sum of amounts of a table; the amount of a versioned row is that of its newest version."""
+    """Rows, distinct keys and sum of amounts of a table; a versioned row counts with its newest version."""
 
     rows: int
     keys: int

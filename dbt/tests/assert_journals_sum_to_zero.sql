@@ -1,0 +1,8 @@
+{{ config(tags=['finance']) }}
+
+select
+    journal_id,
+    sum(amount) as unbalanced_amount
+from {{ ref('stg_core__ledger_postings') }}
+group by journal_id
+having sum(amount) <> 0

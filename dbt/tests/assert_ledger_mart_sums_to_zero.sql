@@ -1,0 +1,9 @@
+{{ config(tags=['finance']) }}
+
+select
+    posting_date,
+    currency_code,
+    sum(net_amount) as unbalanced_amount
+from {{ ref('fct_ledger_daily') }}
+group by posting_date, currency_code
+having sum(net_amount) <> 0

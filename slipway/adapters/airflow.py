@@ -1,0 +1,330 @@
+"""Airflow through its REST API: which version every DAG has, what runs, and waiting until a release is live.
+
+Airflow 3.3, API v2 (https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.html). How
+requests travel is the transport's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from slipway.adapters.airflow_transport import Answer, TokenTransport, Transport
+from slipway.errors import ConfigurationError, StepFailed, Unavailable
+
+__all__ = ["Airflow", "Answer", "BrokenFile", "DagRun", "DagState", "TokenTransport", "Transport"]
+
+PAGE = 100  # rows, the most Airflow gives
+ATTEMPTS = 3  # of a read that was not answered
+POLL_S = 0.5
+ALL = "~"  # instead of a DAG id: of every DAG
+OPEN_STATES = ("queued", "running")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DagState:
+    """A DAG as Airflow last parsed it."""
+
+    version: str | None
+    is_paused: bool
+    has_import_errors: bool
+    last_parsed: datetime | None
+    file: str
+    file_token: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrokenFile:
+    """A DAG file that does not import; `message` is the last line of the error."""
+
+    file: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DagRun:
+    """A run of a DAG and the version it is pinned to. Times are ISO 8601, UTC."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    version: str | None
+    logical_date: str | None
+    started_at: str | None
+    ended_at: str | None
+
+
+class Airflow:
+    """One environment's Airflow.
+
+    Every method raises `Unavailable` when Airflow does not answer and `StepFailed` when it refuses.
+    """
+
+    def __init__(self, transport: Transport, *, bundle: str = "slipway") -> None:
+        self._transport, self._bundle = transport, bundle
+
+    # ---- reading
+
+    def health(self) -> dict[str, str]:
+        """Return the state of each part: metadatabase, scheduler, dag_processor; `healthy` when it is."""
+        parts = self._get("/monitor/health")
+        return {name: part.get("status") or "absent" for name, part in sorted(parts.items()) if part.get("status")}
+
+    def dags(self) -> dict[str, DagState]:
+        """Return the DAGs that exist now, by id."""
+        return {
+            row["dag_id"]: DagState(
+                version=row["bundle_version"],
+                is_paused=row["is_paused"],
+                has_import_errors=row["has_import_errors"],
+                last_parsed=_time(row["last_parsed_time"]),
+                file=row["relative_fileloc"] or "",
+                file_token=row["file_token"],
+            )
+            for row in self._rows("/dags", "dags", {"order_by": "dag_id"})
+        }
+
+    def import_errors(self) -> tuple[BrokenFile, ...]:
+        """Return the DAG files that do not import, by name."""
+        rows = self._rows("/importErrors", "import_errors", {})
+        broken = [
+            BrokenFile(
+                file=row["filename"],
+                message=_last_line(row["stack_trace"]),
+                at=_time(row["timestamp"]) or datetime.now(UTC),
+            )
+            for row in rows
+            if row.get("bundle_name") in (self._bundle, None)
+        ]
+        return tuple(sorted(broken, key=lambda one: one.file))
+
+    def open_runs(self) -> tuple[DagRun, ...]:
+        """Return the runs that are queued or running."""
+        return self.dag_runs(ALL, state=OPEN_STATES)
+
+    def dag_runs(self, dag_id: str, *, state: Collection[str] = (), **filters: str) -> tuple[DagRun, ...]:
+        """Return the runs of a DAG (`~`: of all), by logical date.
+
+        Args:
+            filters: as the API names them, e.g. `logical_date_gte`.
+        """
+        params: dict[str, Any] = {"order_by": "logical_date", **filters}
+        if state:
+            params["state"] = list(state)
+        return tuple(_run(row) for row in self._rows(f"/dags/{_part(dag_id)}/dagRuns", "dag_runs", params))
+
+    def latest_runs(self, count: int = 5) -> tuple[DagRun, ...]:
+        """Return the `count` newest runs of every DAG, oldest first within a DAG."""
+        found: list[DagRun] = []
+        for dag_id in sorted(self.dags()):
+            params = {"order_by": "-run_after", "limit": count}
+            rows = self._get(f"/dags/{_part(dag_id)}/dagRuns", params)["dag_runs"]
+            found += reversed([_run(row) for row in rows])
+        return tuple(found)
+
+    def run_at(self, dag_id: str, logical_date: str | datetime) -> DagRun:
+        """Return the run of a logical date.
+
+        Raises:
+            StepFailed: there is none; the message names the dates there are.
+        """
+        wanted = _utc(logical_date)
+        exact = {"logical_date_gte": wanted.isoformat(), "logical_date_lte": wanted.isoformat()}
+        if runs := self.dag_runs(dag_id, **exact):
+            return runs[0]
+        dates = [run.logical_date[:10] for run in self.dag_runs(dag_id) if run.logical_date]
+        raise StepFailed(f"{dag_id} has no run of {wanted:%Y-%m-%d}; it has: {', '.join(dates) or 'none'}")
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of every task of a run, by task id; mapped tasks as `task[index]`."""
+        path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"
+        return {
+            row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]": row["state"]
+            for row in self._rows(path, "task_instances", {})
+        }
+
+    # ---- acting
+
+    def request_parse(self, dag: DagState) -> None:
+        """Have a DAG's file parsed before all others.
+
+        Side effects: a request in Airflow's queue; a repeated one changes nothing.
+        """
+        self._act("PUT", f"/parseDagFile/{_part(dag.file_token)}", allowed=(409,))
+
+    def trigger(self, dag_id: str, logical_date: str | datetime) -> DagRun:
+        """Have a run of a logical date; return the one there is when it was made before.
+
+        Side effects: a DAG run, at most one per logical date.
+        """
+        when = _utc(logical_date)
+        answer = self._act(
+            "POST", f"/dags/{_part(dag_id)}/dagRuns", json={"logical_date": when.isoformat()}, allowed=(409,)
+        )
+        return self.run_at(dag_id, when) if answer.status == 409 else _run(answer.body)
+
+    def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
+        """Have every task of a run, or those that failed, run again on the version of the run.
+
+        Side effects: the states of tasks and run.
+        """
+        path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/clear"
+        self._act("POST", path, json={"dry_run": False, "only_failed": only_failed})
+
+    def set_paused(self, dag_id: str, is_paused: bool) -> None:
+        """Pause a DAG or let it run. A deployment never does.
+
+        Side effects: the DAG's schedule.
+        """
+        self._act("PATCH", f"/dags/{_part(dag_id)}", json={"is_paused": is_paused})
+
+    def wait_for_version(
+        self,
+        version: str,
+        dag_ids: Collection[str],
+        *,
+        timeout_s: float,
+        on_tick: Callable[[str], None] = lambda line: None,
+    ) -> float:
+        """Return the seconds until every DAG was parsed from the version and no file failed to import.
+
+        Args:
+            on_tick: told what is missing whenever that changed.
+
+        Raises:
+            StepFailed: a file of the version does not import (at once), or the time is over.
+        """
+        began = time.monotonic()
+        before: Mapping[str, DagState] = self.dags()
+        told = ""
+        while True:
+            elapsed = time.monotonic() - began
+            try:
+                dags, broken = self.dags(), self.import_errors()
+            except Unavailable:
+                if elapsed > timeout_s:
+                    raise
+                time.sleep(POLL_S)
+                continue
+            missing = sorted(one for one in dag_ids if one not in dags or dags[one].version != version)
+            if not missing and not broken:
+                return elapsed
+            if refused := _broken_by(version, before, dags, broken):
+                raise StepFailed(f"{version} does not import:\n{_listed(refused)}")
+            if elapsed > timeout_s:
+                raise StepFailed(_overdue(version, missing, dags, broken, timeout_s))
+            line = f"{len(dag_ids) - len(missing)} of {len(dag_ids)} DAGs report {version}"
+            if line != told:
+                on_tick(told := line)
+            time.sleep(POLL_S)
+
+    # ---- the one way out
+
+    def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return _expect(self._transport.request("GET", path, params=params), "GET", path)
+            except Unavailable:
+                if attempt == ATTEMPTS:
+                    raise
+                time.sleep(POLL_S * attempt)
+        raise AssertionError("unreachable")
+
+    def _act(
+        self, method: str, path: str, *, json: Mapping[str, Any] | None = None, allowed: tuple[int, ...] = ()
+    ) -> Answer:
+        answer = self._transport.request(method, path, json=json)
+        if answer.status not in allowed:
+            _expect(answer, method, path)
+        return answer
+
+    def _rows(self, path: str, key: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        offset = 0
+        while True:
+            page = self._get(path, {**params, "limit": PAGE, "offset": offset})
+            yield from page[key]
+            offset += PAGE
+            if offset >= page["total_entries"] or not page[key]:
+                return
+
+
+def _expect(answer: Answer, method: str, path: str) -> Any:
+    """Return the body of a good answer; every error of Airflow becomes ours here."""
+    if answer.status < 300:
+        return answer.body
+    detail = answer.body.get("detail", answer.body) if isinstance(answer.body, dict) else answer.body
+    message = f"Airflow: {method} {path}: HTTP {answer.status}: {str(detail)[:500]}"
+    raise Unavailable(message) if answer.status >= 500 else StepFailed(message)
+
+
+def _broken_by(
+    version: str, before: Mapping[str, DagState], now: Mapping[str, DagState], broken: Collection[BrokenFile]
+) -> list[BrokenFile]:
+    """Return the files that failed after the version became live.
+
+    An error found earlier belongs to the version that is being replaced, perhaps to be mended. The version is live from
+    the first of its parses on; a DAG may report it from an earlier time when it was live.
+    """
+    parsed = [
+        dag.last_parsed
+        for dag_id, dag in now.items()
+        if dag.version == version
+        and dag.last_parsed
+        and (dag_id not in before or dag.last_parsed != before[dag_id].last_parsed)
+    ]
+    return [one for one in broken if parsed and one.at >= min(parsed)]
+
+
+def _overdue(
+    version: str,
+    missing: Collection[str],
+    dags: Mapping[str, DagState],
+    broken: Collection[BrokenFile],
+    timeout_s: float,
+) -> str:
+    lines = [f"{version} is not live everywhere after {timeout_s:.0f} s"]
+    lines += [f"  {one}: {dags[one].version if one in dags else 'no such DAG'}" for one in missing]
+    return "\n".join(lines) + (f"\n{_listed(broken)}" if broken else "")
+
+
+def _listed(broken: Collection[BrokenFile]) -> str:
+    return "\n".join(f"  {one.file}: {one.message}" for one in broken)
+
+
+def _run(row: Mapping[str, Any]) -> DagRun:
+    return DagRun(
+        dag_id=row["dag_id"],
+        run_id=row["dag_run_id"],
+        state=row["state"],
+        version=row["bundle_version"],
+        logical_date=row["logical_date"],
+        started_at=row["start_date"],
+        ended_at=row["end_date"],
+    )
+
+
+def _last_line(stacktrace: str | None) -> str:
+    lines = [line.strip() for line in (stacktrace or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "(no message)"
+
+
+def _time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
+
+
+def _utc(value: str | datetime) -> datetime:
+    try:
+        when = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ConfigurationError(f"{value!r} is no date", fix="give it as 2026-11-20") from error
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _part(value: str) -> str:
+    """Return a value as one part of a path."""
+    return quote(value, safe="~")
