@@ -9,14 +9,17 @@ https://docs.snowflake.com/en/sql-reference/sql/alter-database
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import snowflake.connector
-import snowflake.connector.errors
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=r".*doesn't match a supported version")  # its own copy of requests says so
+    import snowflake.connector
+    import snowflake.connector.errors
 
 from slipway.config import Principal, Warehouse
 from slipway.errors import ConfigurationError, StepFailed, Unavailable
