@@ -58,6 +58,7 @@ class Instance:
         self._root = duckdb.connect(":memory:", config={"lambda_syntax": "ENABLE_SINGLE_ARROW"})
         for setting in ("TimeZone = 'UTC'", f"memory_limit = '{MEMORY_LIMIT}'", "ieee_floating_point_ops = false"):
             self._root.execute(f"SET GLOBAL {setting}")
+        self._root.execute(macros.creation_sql("memory"))  # for sessions that chose no database
         self._root.execute(f"ATTACH {literal(state / 'global.duckdb')} AS {GLOBAL}")
         self._root.execute(info_schema.fs_global_creation_sql())
         self._root.execute(fakesnow_show.fs_global_creation_sql())
