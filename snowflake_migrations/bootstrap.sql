@@ -58,6 +58,9 @@ GRANT OWNERSHIP ON DATABASE {{ env }}_ANALYTICS TO ROLE {{ env }}_DEPLOYER COPY 
 GRANT OWNERSHIP ON DATABASE {{ env }}_MARTS TO ROLE {{ env }}_DEPLOYER COPY CURRENT GRANTS;
 GRANT OWNERSHIP ON DATABASE {{ env }}_OPS TO ROLE {{ env }}_DEPLOYER COPY CURRENT GRANTS;
 GRANT OWNERSHIP ON SCHEMA {{ env }}_OPS.SLIPWAY TO ROLE {{ env }}_DEPLOYER COPY CURRENT GRANTS;
+-- PUBLIC came with the database and kept the owner it was made by: the deployer could not grant on all schemas
+CREATE SCHEMA IF NOT EXISTS {{ env }}_RAW.PUBLIC;
+GRANT OWNERSHIP ON SCHEMA {{ env }}_RAW.PUBLIC TO ROLE {{ env }}_DEPLOYER COPY CURRENT GRANTS;
 
 -- Publishing swaps databases of views, a rehearsal clones databases: the deployer creates them
 GRANT CREATE DATABASE ON ACCOUNT TO ROLE {{ env }}_DEPLOYER;

@@ -11,7 +11,8 @@
     round({{ amount }} * {{ eur_per_unit }}, 2)::number(18, 2)
 {%- endmacro %}
 
-{#- A fee as a share of an amount; that of a negative amount is negative. `rate` is a decimal as text. -#}
+{#- A fee as a share of an amount; that of a negative amount is negative. `rate` is a decimal as text. The amount is
+    widened first, so that the product of the largest one still has its digits on every engine. -#}
 {% macro fee_of(amount, rate) -%}
-    round({{ amount }} * {{ rate }}::number(9, 6), 2)::number(18, 2)
+    round({{ amount }}::number(20, 2) * {{ rate }}::number(9, 6), 2)::number(18, 2)
 {%- endmacro %}

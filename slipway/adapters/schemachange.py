@@ -55,7 +55,7 @@ class Schemachange:
             code, lines = run(
                 self._command(Path(folder)),
                 environment=self._variables(),
-                on_line=lambda line: progress(_readable(line)),
+                on_line=lambda line: progress(_plain(line)[:160]),
                 timeout_s=self._environment.timeouts.migrate_s,
             )
         outside_s = time.monotonic() - began
@@ -120,11 +120,16 @@ class Schemachange:
             )
 
 
-def _readable(line: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", line).strip()[:160]
+def _plain(line: str) -> str:
+    """Return a line without its colours, and without the time and level that schemachange puts before it."""
+    uncoloured = re.sub(r"\x1b\[[0-9;]*m", "", line)
+    return re.sub(r"^\d{4}-\d\d-\d\dT\S+ \[\w+ *\] ", "", uncoloured).strip()
 
 
 def _cause(lines: list[str]) -> str:
-    """Return the lines of schemachange's output that say what failed."""
-    telling = [_readable(line) for line in lines if re.search(r"error|failed|exception", line, re.IGNORECASE)]
-    return " | ".join(dict.fromkeys(telling))[:800] or "schemachange gave no reason: " + " ".join(lines[-3:])
+    """Return what schemachange says failed: the script, and the warehouse's own words."""
+    for line in map(_plain, lines):
+        found = re.search(r"a_script_name=(\S+) .*error_message=([\"'])(.*?)\2 script_name=", line)
+        if found:
+            return f"{found[1]}: " + " ".join(found[3].replace("\\n", " ").split())[:600]
+    return " ".join(line for line in map(_plain, lines[-5:]) if line)[:600]

@@ -8,6 +8,10 @@ because one that silently stopped applying would show up as a signature that doe
 2. A bucket policy that denies requests without TLS (`aws:SecureTransport` is false) denies nothing to requests that
    have it; moto reads no condition in bucket policies and would deny everything. Both doors count as TLS: loopback.
    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html (aws:SecureTransport)
+3. A conditional write is one step: of many at once whose condition can hold once, one wins. Moto looks first and writes
+   later, in threads, and lists what another thread is adding to; here S3 and DynamoDB answer one request at a time.
+   https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+   https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html (conditional writes)
 """
 
 from __future__ import annotations
@@ -16,14 +20,17 @@ import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import wraps
+from threading import RLock
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from moto.dynamodb.responses import DynamoHandler
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.kms.exceptions import ValidationException
 from moto.kms.responses import KmsResponse
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
 from moto.s3.models import FakeBucket
+from moto.s3.responses import S3Response
 
 _is_digest: ContextVar[bool] = ContextVar("message_is_digest", default=False)  # per request: doors serve in threads
 _amended: set[type] = set()
@@ -42,12 +49,30 @@ def amend() -> None:
     _amend(ECDSAPrivateKey, "_ECDSAPrivateKey__hash_algorithm", _hash_of_digest)
     _amend(RSAPrivateKey, "_RSAPrivateKey__padding_and_hash_algorithm", _padding_and_hash_of_digest)
     _amend(FakeBucket, "get_permission", _with_transport_condition)
+    storage, tables = _OneAtATime(), _OneAtATime()
+    _amend(S3Response, "_key_response", storage)
+    _amend(S3Response, "_bucket_response", storage)
+    _amend(DynamoHandler, "call_action", tables)
     _amended.add(KmsResponse)
 
 
 def _amend(owner: type, name: str, amendment: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     original = getattr(owner, name)
     setattr(owner, name, wraps(original)(amendment(original)))
+
+
+class _OneAtATime:
+    """An amendment: of all that one object of this amends, one call runs at a time."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()  # one request may be answered by way of another
+
+    def __call__(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def answer(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                return original(*arguments, **named)
+
+        return answer
 
 
 def _noting_message_type(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlglot
 from sqlglot.tokens import Token, TokenType
 
@@ -9,6 +11,7 @@ from slipway.sandbox.snowflake import error
 
 Name = tuple[str, ...]
 
+_LOCATION = re.compile(r'@(?:"[^"]*"|[^\s();,])+')
 _STRINGS = (TokenType.STRING, TokenType.RAW_STRING)
 
 
@@ -117,6 +120,20 @@ class Reader:
             return None
         self.position += 1
         return self.tokens[self.position - 1].text
+
+    def location(self) -> str | None:
+        """Read a stage reference (`@stage/path`, quoted or not) or a URL string if one comes next."""
+        if self.at_end:
+            return None
+        token = self.tokens[self.position]
+        if token.token_type in _STRINGS:
+            return self.string() if token.text.startswith("@") or "://" in token.text else None
+        found = _LOCATION.match(self.sql, token.start)
+        if found is None:
+            return None
+        while not self.at_end and self.tokens[self.position].start < found.end():
+            self.position += 1
+        return found.group()
 
     def value(self) -> str:
         """Read one token as plain text, whether it is a string, a number or a word."""

@@ -19,7 +19,7 @@ select
     activity_date,
     segment,
     count(*) as active_customers,
-    sum(captured_count) as captured_count,
+    sum(captured_count)::number(38, 0) as captured_count,
     coalesce(sum(net_amount_eur), 0)::number(38, 2) as net_amount_eur,
     coalesce(sum(fee_amount_eur), 0)::number(38, 2) as fee_amount_eur
 from placed
