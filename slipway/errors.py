@@ -78,6 +78,10 @@ class Unavailable(StepFailed):
     """A part of the platform does not answer."""
 
 
+class NotBootstrapped(Unavailable):
+    """The environment answers and was never made: it has no place for its lock and journal, or no roles yet."""
+
+
 class VerificationFailed(SlipwayError):
     """Every step was done, and what is observed still differs from what was planned."""
 

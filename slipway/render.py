@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,17 +23,12 @@ from slipway.ports import Outcome
 from slipway.release import short
 from slipway.step import Step, is_reversible, summarise
 
+if TYPE_CHECKING:
+    from slipway.adapters.airflow import DagRun, DagState
+    from slipway.sandbox.platform import PartStatus
+
+PLAIN_WIDTH = 200  # columns of a table where there is no terminal
 PLAIN_EVERY_S = 5.0  # seconds between two lines of movement where there is no terminal
-
-
-class Part(Protocol):
-    """What is shown of a part of the embedded platform."""
-
-    name: str
-    state: str
-    address: str
-    pid: int | None
-    note: str
 
 
 class Progress:
@@ -45,13 +40,15 @@ class Progress:
         self._status = self._console.status("") if self._console.is_terminal else None
         self._spoke_at = 0.0
         self._phase = ""
+        self._told = ""
         self._running = False
 
     def __call__(self, line: str) -> None:
         """Tell that something moved."""
         if self._status is not None:
             self._status.update(f"{self._clock()} {self._phase}  [dim]{_plain(line)}[/]")
-        elif time.monotonic() - self._spoke_at > PLAIN_EVERY_S:
+        elif line != self._told and time.monotonic() - self._spoke_at > PLAIN_EVERY_S:
+            self._told = line
             self._say(f"  {line}")
 
     @contextmanager
@@ -123,8 +120,11 @@ def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
 
 
 def out() -> Console:
-    """Return the console results go to."""
-    return Console(highlight=False, soft_wrap=True)
+    """Return the console results go to; a file or a pipe has no width, and nothing is cut there."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
 
 
 def plan_document(plan: Plan, blockers: Iterable[Blocker], history: Sequence[Deployment]) -> dict[str, Any]:
@@ -326,7 +326,7 @@ def show_infrastructure(environment: str, facts: InfrastructureFacts) -> None:
     )
 
 
-def show_parts(parts: Sequence[Part]) -> None:
+def show_parts(parts: Sequence[PartStatus]) -> None:
     """Print what of the embedded platform runs where."""
     console = out()
     if not parts:
@@ -341,26 +341,9 @@ def show_parts(parts: Sequence[Part]) -> None:
     console.print(table)
 
 
-class Dag(Protocol):
-    """What is shown of a DAG."""
-
-    version: str | None
-    is_paused: bool
-
-
-class Run(Protocol):
-    """What is shown of a DAG run."""
-
-    dag_id: str
-    run_id: str
-    logical_date: str | None
-    state: str
-    version: str | None
-
-
-def dags_document(environment: str, dags: Mapping[str, Dag], runs: Iterable[Run]) -> dict[str, Any]:
+def dags_document(environment: str, dags: Mapping[str, DagState], runs: Iterable[DagRun]) -> dict[str, Any]:
     """Return the DAGs and their runs as `dags.status --json` prints them; see docs/guides/json.md."""
-    by_dag: dict[str, list[Run]] = {dag_id: [] for dag_id in sorted(dags)}
+    by_dag: dict[str, list[DagRun]] = {dag_id: [] for dag_id in sorted(dags)}
     for run in runs:
         by_dag.setdefault(run.dag_id, []).append(run)
     return {

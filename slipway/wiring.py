@@ -1,4 +1,4 @@
-"""Wiring: one environment with every adapter in its place. The only module that knows both the core and all adapters."""
+"""Wiring: one environment with every adapter in its place; the only module that knows core and adapters both."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from slipway.adapters.snowflake import Address, Session, SlotPublisher, Snowflak
 from slipway.config import Environment, Principal
 from slipway.deployment import Deployment, fold
 from slipway.documents import canonical
-from slipway.errors import ConfigurationError, Unavailable
+from slipway.errors import ConfigurationError, NotBootstrapped
 from slipway.gate import CheckReport, Problem
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan, build_plan
@@ -160,13 +160,19 @@ class Site:
         try:
             self.journal.events()
             self.session.rows("SELECT 1")
-        except Unavailable:
+        except NotBootstrapped:
             return False
         return bool(
             self.session.rows(
                 f"SELECT 1 FROM {self.environment.warehouse.ops_database}.INFORMATION_SCHEMA.SCHEMATA LIMIT 1"
             )
         )
+
+    def require_bootstrapped(self) -> None:
+        """Return when the environment was made; raise `NotBootstrapped` that says how to make it."""
+        if not self.is_bootstrapped():
+            name = self.environment.name
+            raise NotBootstrapped(f"{name} was never deployed to", fix=f"invoke deploy --env {name}")
 
     def __enter__(self) -> Self:
         return self

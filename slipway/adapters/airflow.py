@@ -7,7 +7,7 @@ requests travel is the transport's.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -148,6 +148,20 @@ class Airflow:
             for row in self._rows(path, "task_instances", {})
         }
 
+    def latest_failed(self, dag_id: str) -> DagRun:
+        """Return the newest run of a DAG that failed; raise `StepFailed` when none did."""
+        if runs := self.dag_runs(dag_id, state=("failed",)):
+            return runs[-1]
+        raise StepFailed(f"no run of {dag_id} failed")
+
+    def task_logs(self, dag_id: str, run_id: str) -> Iterator[tuple[str, str]]:
+        """Yield `task, try N` and what the last try of every task of a run said, in the order they began."""
+        path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"
+        tried = [row for row in self._rows(path, "task_instances", {}) if row["try_number"]]
+        for row in sorted(tried, key=lambda one: one["start_date"] or ""):
+            said = self._get(f"{path}/{_part(row['task_id'])}/logs/{row['try_number']}")["content"]
+            yield f"{row['task_id']}, try {row['try_number']}: {row['state']}", "\n".join(_log_lines(said))
+
     # ---- acting
 
     def request_parse(self, dag: DagState) -> None:
@@ -251,6 +265,17 @@ class Airflow:
             offset += PAGE
             if offset >= page["total_entries"] or not page[key]:
                 return
+
+
+def _log_lines(events: Iterable[Any]) -> Iterator[str]:
+    """Yield the readable lines of a structured task log: events, and the errors inside them."""
+    for event in events:
+        if not isinstance(event, Mapping):
+            yield str(event)
+        elif not str(event.get("event", "")).startswith("::"):
+            yield f"{str(event.get('timestamp') or '')[:19]} {event.get('level', '')} {event.get('event', '')}".strip()
+            for detail in event.get("error_detail") or ():
+                yield f"  {detail['exc_type']}: {detail['exc_value']}"
 
 
 def _expect(answer: Answer, method: str, path: str) -> Any:

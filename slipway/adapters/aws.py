@@ -14,7 +14,7 @@ import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-from slipway.errors import SlipwayError, Unavailable
+from slipway.errors import NotBootstrapped, SlipwayError, Unavailable
 
 _CONFIG = Config(
     retries={"mode": "standard", "max_attempts": 4},
@@ -54,13 +54,13 @@ def code_of(error: botocore.exceptions.ClientError) -> str:
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn what boto3 raises into `Unavailable` (no answer) or `SlipwayError` (a refusal)."""
+    """Turn what boto3 raises into `Unavailable` (no answer), `NotBootstrapped` or `SlipwayError` (a refusal)."""
     try:
         yield
     except botocore.exceptions.ClientError as error:
         code = code_of(error)
         if code in ("NoSuchBucket", "ResourceNotFoundException"):
-            raise Unavailable(
+            raise NotBootstrapped(
                 f"{what}: {error.response['Error'].get('Message', code)} ({code})",
                 fix="invoke infra.bootstrap --env ENV",
             ) from error

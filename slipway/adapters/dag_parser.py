@@ -126,9 +126,7 @@ def _parse(path: Path, folder: Path) -> tuple[dict[str, dict[str, Any]], list[di
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
 
     file = str(path.relative_to(folder))
-    bag = DagBag(
-        str(path), bundle_path=folder, bundle_name="gate", collect_dags=False, known_pools={"default_pool"}
-    )
+    bag = DagBag(str(path), bundle_path=folder, bundle_name="gate", collect_dags=False, known_pools={"default_pool"})
     bag.process_file(str(path), only_if_updated=False, safe_mode=True)
     problems = [
         {"file": file, "kind": "import", "message": _telling(error, folder)} for error in bag.import_errors.values()

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message=r".*doesn't match a supported version")  # its own copy of requests says so
+    warnings.filterwarnings("ignore", message=r".*doesn't match a supported version")  # of its own requests
     import snowflake.connector
     import snowflake.connector.errors
 
 from slipway.config import Principal, Warehouse
-from slipway.errors import ConfigurationError, StepFailed, Unavailable
+from slipway.errors import ConfigurationError, NotBootstrapped, StepFailed, Unavailable
 from slipway.observation import AppliedMigration, Published, WarehouseFacts
 from slipway.ports import Outcome, Progress
 from slipway.slot import MARKER_SCHEMA, MARKER_VIEW, PUBLISHED_LAYERS, schema_in, slots_among
@@ -34,6 +34,7 @@ OPS_SCHEMA = "SLIPWAY"  # in the ops database
 HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
 _NO_OBJECT = 2003  # Snowflake: object does not exist or not authorized
 _NO_DATABASE = 2043
+_NO_LOGIN = (390144, 390189)  # the user or its key is not known, the role is not granted to it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,8 @@ class SlotPublisher:
             count += self._make_views(following, layer, step.slot)
         self._session.run(
             f"CREATE SCHEMA {following}.{MARKER_SCHEMA}",
-            f"CREATE VIEW {following}.{MARKER_SCHEMA}.{MARKER_VIEW} AS SELECT '{step.slot}' AS SLOT, '{step.release}' AS RELEASE",
+            f"CREATE VIEW {following}.{MARKER_SCHEMA}.{MARKER_VIEW} AS "
+            f"SELECT '{step.slot}' AS SLOT, '{step.release}' AS RELEASE",
         )
         if not count:
             raise StepFailed(f"slot {step.slot} holds nothing to publish")
@@ -234,12 +236,13 @@ def bookkeeping(ops_database: str) -> tuple[str, ...]:
     return (
         f"CREATE SCHEMA IF NOT EXISTS {schema}",
         f"CREATE TABLE IF NOT EXISTS {schema}.SLOTS (SLOT VARCHAR, RELEASE VARCHAR, BUILT_AT TIMESTAMP_NTZ)",
-        f"CREATE TABLE IF NOT EXISTS {schema}.SCRIPT_DIGESTS (SCRIPT VARCHAR, SHA256 VARCHAR, RELEASE VARCHAR, APPLIED_AT TIMESTAMP_NTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.SCRIPT_DIGESTS "
+        "(SCRIPT VARCHAR, SHA256 VARCHAR, RELEASE VARCHAR, APPLIED_AT TIMESTAMP_NTZ)",
     )
 
 
 def statements_in(script: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the statements of a plain SQL script, its `{{ name }}` filled in; comments on lines of their own dropped."""
+    """Return the statements of a plain SQL script with its `{{ name }}` filled in, without lines that are comments."""
     for name, value in variables.items():
         script = script.replace("{{ " + name + " }}", value)
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
@@ -254,6 +257,10 @@ def _translated(statement: str) -> Iterator[None]:
         kind = MissingObject if error.errno in (_NO_OBJECT, _NO_DATABASE) else StepFailed
         raise kind(f"Snowflake refused: {_first_line(error)} (query {error.sfqid}): {_shortened(statement)}") from error
     except snowflake.connector.errors.Error as error:
+        if error.errno in _NO_LOGIN:
+            raise NotBootstrapped(
+                f"the warehouse refuses the login: {_first_line(error)}", fix="invoke infra.bootstrap --env ENV"
+            ) from error
         raise Unavailable(
             f"the warehouse does not answer: {_first_line(error)}", fix="invoke sandbox.status"
         ) from error

@@ -3,8 +3,7 @@
 Rules:
 - Loopback only; ports are chosen once and noted under `<root>`, so that restarts keep every address.
 - `up` starts what does not run and mends what is half there; `down` ends all of it.
-- The embedded AWS forgets at its end: releases, journal and Terraform state go together, and the next deployment makes
-  them again. PostgreSQL and Snowflake keep what they hold on disk.
+- Every part keeps what it holds on disk: a platform that was stopped or killed goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ import boto3
 from slipway.config import ENVIRONMENTS, Environment
 from slipway.errors import Unavailable
 from slipway.sandbox import airflow, environment, postgres, sources
-from slipway.sandbox.aws.environment import python_environment, terraform_environment, without_aws
+from slipway.sandbox.aws.environment import python_environment, terraform_environment
 from slipway.sandbox.key import ensure_keys
 from slipway.sandbox.process import LOOPBACK, Process, port_for
 
@@ -181,7 +180,7 @@ class Platform:
         ports = {"http": port_for(self.root, "aws"), "proxy": port_for(self.root, "aws-proxy")}
         ready = self.root / "aws-ready.json"
         command = [sys.executable, "-m", "slipway.sandbox.aws", "serve", "--port", str(ports["http"])]
-        command += ["--proxy-port", str(ports["proxy"]), "--ready-file", str(ready)]
+        command += ["--proxy-port", str(ports["proxy"]), "--ready-file", str(ready), "--state", str(self.root / "aws")]
         started = self._aws.ensure(command, environment=self._child(), ports=ports, cwd=self.project)
         self._aws.wait_ready(lambda: answers(f"http://{LOOPBACK}:{ports['http']}/moto-api/"), timeout_s=READY_S)
         if started:
@@ -224,9 +223,15 @@ class Platform:
             note.write_text(json.dumps({"start": start.isoformat()}))
 
     def _child(self) -> dict[str, str]:
-        kept = without_aws(os.environ)
-        kept.pop("PYTHONDONTWRITEBYTECODE", None)
-        return {**kept, "PYTHONPATH": str(self.project), "PYTHONUNBUFFERED": "1"}
+        """What a part's process sees: the same whatever shell starts it, so that no other shell restarts it."""
+        return {
+            "HOME": str(Path.home()),
+            "LANG": "C.UTF-8",
+            "PATH": os.defpath,
+            "PYTHONPATH": str(self.project),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore",
+        }
 
     def _task_variables(self, of: Environment) -> Mapping[str, str]:
         """What tasks of one environment's Airflow see: the connections they name, and where AWS answers."""

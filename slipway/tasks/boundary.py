@@ -22,14 +22,20 @@ stopping = threading.Event()  # set by the first INT or TERM; obeyed at the next
 
 
 def boundary(body: _Body) -> _Body:
-    """Turn our errors into invoke's `Exit` with the documented code; anything else is a bug and keeps its traceback."""
+    """Turn our errors into invoke's `Exit` with the documented code; anything else is a bug and keeps its traceback.
+
+    Adapters that do not know the environment's name write `--env ENV` into a fix; here it is filled in.
+    """
 
     @wraps(body)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
             return body(*arguments, **options)
         except SlipwayError as error:
-            raise Exit(f"error: {error}", code=error.exit_code) from error
+            text = f"error: {error}"
+            if options.get("env"):
+                text = text.replace("--env ENV", f"--env {options['env']}")
+            raise Exit(text, code=error.exit_code) from error
 
     return cast(_Body, wrapped)
 

@@ -11,6 +11,7 @@ from slipway import gate, render
 from slipway.adapters.git import Git
 from slipway.errors import Blocked, Unavailable
 from slipway.launch import Launch, launch
+from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
 from slipway.rollback import previous_deployment, rollback_target
 from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
 from slipway.wiring import Operation, Site, bootstrap, open_site, operate, operate_earlier
@@ -44,6 +45,8 @@ def rollback(_: Context, env: str, json: bool = False) -> None:
     """Bring the release before the live one back, DAGs and data together: invoke rollback --env staging"""
     began = time.monotonic()
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        if not site.is_bootstrapped():
+            rollback_target((), live_version=None, environment=env)
         live = site.bucket.pointer()
         target = rollback_target(site.history(), live_version=live.version if live else None, environment=env)
         operation = operate_earlier(site, target)
@@ -57,6 +60,7 @@ def rollback(_: Context, env: str, json: bool = False) -> None:
 def plan(_: Context, env: str, json: bool = False) -> None:
     """Show what deploying the commit checked out would do, and what blocks it: invoke plan --env staging"""
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        site.require_bootstrapped()
         operation = operate(site, Git(PROJECT).release_at("HEAD"))
         shown.examining()
         report, seen, planned = operation.examine("deploy")
@@ -75,7 +79,7 @@ def plan(_: Context, env: str, json: bool = False) -> None:
 def status(_: Context, env: str, json: bool = False) -> None:
     """Show what is live in an environment, and whether it is whole: invoke status --env prod --json"""
     with open_site(PROJECT, env, start=False) as site:
-        document = _status(site)
+        document = _status(site) if site.is_bootstrapped() else _nothing(site)
     if json:
         render.print_json(document)
     else:
@@ -87,7 +91,7 @@ def status(_: Context, env: str, json: bool = False) -> None:
 def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
     """Show an environment's deployments with the time of every step: invoke history --env staging"""
     with open_site(PROJECT, env, start=False) as site:
-        newest = site.history()[::-1][:limit]
+        newest = site.history()[::-1][:limit] if site.is_bootstrapped() else ()
     if json:
         render.print_json({"environment": env, "deployments": [render.deployment_document(one) for one in newest]})
     else:
@@ -115,6 +119,17 @@ def _show(site: Site, done: Launch, *, seconds: float, as_json: bool) -> None:
         render.out().print(f"already live: {done.plan.reason}; nothing to do ({seconds:.1f} s)")
     else:
         render.show_live(document, done.deployment, seconds=seconds)
+
+
+def _nothing(site: Site) -> dict[str, Any]:
+    """Return the status document of an environment that was never made."""
+    nothing = Observation(
+        infrastructure=InfrastructureFacts(serial=0, lineage="", plan_sha256=None),
+        warehouse=WarehouseFacts(),
+        pointer=None,
+        orchestrator=OrchestratorFacts(),
+    )
+    return render.status_document(site.environment.name, site.environment.target, nothing, (), (), None)
 
 
 def _status(site: Site) -> dict[str, Any]:

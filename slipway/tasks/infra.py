@@ -18,6 +18,7 @@ _ENV = "the environment: dev, staging or prod"
 def plan(_: Context, env: str, json: bool = False) -> None:
     """Show what Terraform would change, destroys first: invoke infra.plan --env prod"""
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        site.require_bootstrapped()
         operation = operate(site, Git(PROJECT).release_at("HEAD"))
         shown("terraform plan")
         facts = operation.infrastructure.facts(plan=True)

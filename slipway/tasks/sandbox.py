@@ -23,7 +23,6 @@ def up(_: Context, env: str | None = None) -> None:
             with open_site(PROJECT, env, start=False) as site:
                 site.airflow.health()
     render.show_parts(platform.status())
-    render.out().print("The embedded AWS forgets at its end: the platform starts and ends as one.")
 
 
 @task(help={"json": "print one JSON document on standard output"})

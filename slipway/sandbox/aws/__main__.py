@@ -20,15 +20,19 @@ def main() -> int:
         "--proxy-port", type=int, default=0, help="of the proxy door (TLS, for Terraform); 0: a free one"
     )
     serving.add_argument("--ready-file", type=Path, required=True, help="written when both doors answer")
+    serving.add_argument("--state", type=Path, help="folder that outlives the process; without it, nothing does")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line per request otherwise
-    from slipway.sandbox.aws.server import (
-        serve,
-    )  # after the arguments are known to be right: moto takes a second to load
+    from slipway.sandbox.aws.server import serve  # after the arguments are known to be right: moto loads for a second
 
     try:
-        serve(port=arguments.port, proxy_port=arguments.proxy_port, ready_file=arguments.ready_file)
+        serve(
+            port=arguments.port,
+            proxy_port=arguments.proxy_port,
+            ready_file=arguments.ready_file,
+            state=arguments.state,
+        )
     except SlipwayError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -18,6 +18,7 @@ from slipway.errors import Unavailable
 from slipway.sandbox.aws.amendment import amend
 from slipway.sandbox.aws.certificate import CertificateStore
 from slipway.sandbox.aws.proxy import ProxyServer
+from slipway.sandbox.aws.state import Memory
 
 log = logging.getLogger("slipway.sandbox.aws")
 
@@ -25,12 +26,13 @@ log = logging.getLogger("slipway.sandbox.aws")
 _SERVICES = ("dynamodb", "iam", "kms", "s3", "secretsmanager", "sns", "sqs", "sts")
 
 
-def serve(*, port: int, proxy_port: int, ready_file: Path) -> None:
+def serve(*, port: int, proxy_port: int, ready_file: Path, state: Path | None = None) -> None:
     """Serve both doors on loopback until SIGTERM or SIGINT.
 
     Args:
         port: of the server door; 0 takes a free one.
         proxy_port: of the proxy door; 0 takes a free one.
+        state: the folder that outlives the process; without one everything is forgotten at its end.
         ready_file: appears, complete, when both doors answer: `{"pid", "port", "proxy_port"}`. Removed at the end.
 
     Raises:
@@ -42,6 +44,10 @@ def serve(*, port: int, proxy_port: int, ready_file: Path) -> None:
     amend()
     for service in _SERVICES:
         get_backend(service)
+    memory = Memory(state, _SERVICES) if state is not None else None
+    if memory is not None:
+        memory.recall()
+        memory.start()
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -61,6 +67,8 @@ def serve(*, port: int, proxy_port: int, ready_file: Path) -> None:
             for door in doors:
                 door.shutdown()
                 door.server_close()
+            if memory is not None:
+                memory.stop()
     log.info("stopped")
 
 
