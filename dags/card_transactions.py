@@ -11,7 +11,8 @@ first run takes all history too.
 - `extract` fails on connect: the core database is away; it retries by itself, then clear the task.
 - `load` fails with *rows staged, the source counts*: what arrived differs from what was counted; nothing was written.
   Clear `extract`, which also clears `load`.
-- `check` fails with *no ledger entry for*: an earlier day never loaded. Clear that run first, then this task.
+- `check` fails with *no ledger entry for*: an earlier day never loaded, or a correction was withdrawn from the feed,
+  which opens the days before it again. Clear the runs it names, oldest first, then this task.
 - `check` fails with *the source has*: rows were added to the feed behind the window. Clear the whole run of the day
   their `updated_at` names.
 

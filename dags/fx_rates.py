@@ -10,8 +10,8 @@ file, `.._v2.csv`, replaces the rates of its date; runs look back seven days for
 - `check` returns the file as *awaited*: it has not come. Later runs pick it up within seven days; after that clear the
   run of its date.
 - `extract` fails with *expected fx/..*: a file has a name that cannot be read. Have it sent again, remove it.
-- `extract` fails with *expected the header*: the layout changed. Nothing was loaded; the dataset in `etl/catalog.py`
-  has to follow.
+- `extract` fails with *expected the header* or *expected 4 fields*: the layout changed. Nothing was loaded; the dataset
+  in `etl/catalog.py` has to follow.
 
 Clearing or backfilling any day is safe: a file loaded before is skipped, a corrected one replaces it.
 """

@@ -11,6 +11,7 @@ look back seven days for late files.
 - `check` returns a file as *awaited*: the scheme has not delivered. Normal for a skipped day; call the scheme on the
   second day in a row.
 - `extract` fails with *expected settlement/..*: a name that cannot be read; have it sent again and remove it.
+- `extract` fails with *not a whole gzip file*: the transfer broke off. Nothing was loaded; have it sent again, clear.
 - `check` fails with *loaded twice?*: two files carry the same lines. Find both with `SOURCE_FILE`, ask the scheme which
   one counts, remove the other from the bucket, delete its rows and clear the run.
 

@@ -84,6 +84,11 @@ class Dataset:
         return tuple(column.name for column in self.columns)
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """The columns of a feed that are neither its key nor its time."""
+        return tuple(name for name in self.names if name not in (*self.key, self.feed.changed))
+
+    @property
     def header(self) -> str:
         """The header line that its CSV files carry."""
         return ",".join(name.lower() for name in self.names)

@@ -20,7 +20,7 @@ class SettingsError(EtlError):
 
 
 class ExtractError(EtlError):
-    """A source has the wrong shape: an unexpected header, or a file whose name says neither day nor version."""
+    """A source has the wrong shape: a header or line of another layout, half a file, a name without day or version."""
 
 
 class LoadError(EtlError):

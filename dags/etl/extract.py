@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -58,12 +59,8 @@ def extract(
     Side effects: one object per part under `<pipeline>/<logical date>/`, named by its digest, so that a repeated
     extract of unchanged rows writes what is there already.
     """
-    import psycopg
-
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
     relation = f"{source_schema}.{dataset.feed.table}"
-    with connection.transaction():
+    with _snapshot(connection):
         first_keys: list[str] = []
         landed: list[tuple[str, str]] = []
         for piece in _pieces(_rows(connection, dataset=dataset, relation=relation, window=window), part_rows):
@@ -97,7 +94,19 @@ def source_totals(
     """Return distinct keys and sum of newest amounts of everything the feed brought before `until`."""
     window = Window(logical_date=until.date(), since=None, until=until)
     relation = f"{source_schema}.{dataset.feed.table}"
-    return _totals(connection, dataset=dataset, relation=relation, window=window, first_keys=[])[0]
+    with _snapshot(connection):
+        return _totals(connection, dataset=dataset, relation=relation, window=window, first_keys=[])[0]
+
+
+@contextmanager
+def _snapshot(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """One REPEATABLE READ, READ ONLY transaction; the connection's own settings stay as they are.
+
+    https://www.postgresql.org/docs/current/sql-set-transaction.html: holds for the current transaction only.
+    """
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
 
 
 def _rows(connection: psycopg.Connection[Any], *, dataset: Dataset, relation: str, window: Window) -> Iterator[bytes]:
@@ -176,11 +185,14 @@ def _totals(
     """Return (distinct keys, sum of newest amounts) per part, the parts being given by their first keys."""
     condition, bounds = _condition(dataset, window)
     amount = "NULL::numeric" if dataset.amount is None else dataset.amount.lower()
+    order = ", ".join(
+        (_key(dataset), f"{dataset.feed.changed.lower()} DESC", *(_ordered(dataset, name) for name in dataset.others))
+    )
     cuts = "bigint[]" if dataset.type_of(dataset.key[0]) is Type.INTEGER else "text[]"
     query = f"""
         SELECT greatest(width_bucket({_key(dataset)}, %(cuts)s::{cuts}), 1) - 1, count(*), sum(amount)
         FROM (SELECT DISTINCT ON ({_key(dataset)}) {dataset.key[0].lower()}, {amount} AS amount
-              FROM {relation} WHERE {condition} ORDER BY {_key(dataset)}, {dataset.feed.changed.lower()} DESC) AS newest
+              FROM {relation} WHERE {condition} ORDER BY {order}) AS newest
         GROUP BY 1
     """
     cut_values = first_keys or ["0"]
@@ -191,9 +203,13 @@ def _totals(
 
 
 def _key(dataset: Dataset) -> str:
-    """The key as an ordered expression; text by its bytes, whatever the database's collation."""
-    name = dataset.key[0].lower()
-    return name if dataset.type_of(dataset.key[0]) is Type.INTEGER else f'{name} COLLATE "C"'
+    """The key as an ordered expression."""
+    return _ordered(dataset, dataset.key[0])
+
+
+def _ordered(dataset: Dataset, name: str) -> str:
+    """A column to order by; text by its bytes, as the warehouse does, whatever the database's collation."""
+    return f'{name.lower()} COLLATE "C"' if dataset.type_of(name) is Type.TEXT else name.lower()
 
 
 def _condition(dataset: Dataset, window: Window) -> tuple[str, dict[str, Any]]:

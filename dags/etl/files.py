@@ -6,9 +6,12 @@ so late files and corrections are found by the runs that follow, and a rerun of 
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
+import io
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -103,7 +106,7 @@ def _land(s3: Any, file: PickedFile, *, dataset: Dataset, source: str, landing: 
     response = s3.get_object(Bucket=source, Key=file.key)
     body = response["Body"].read()
     sha256 = hashlib.sha256(body).hexdigest()
-    rows, amount = count(gzip.decompress(body) if file.key.endswith(".gz") else body, dataset=dataset, name=file.key)
+    rows, amount = count(_plain(body, file.key), dataset=dataset, name=file.key)
     suffix = file.key[file.key.index(".") :]
     key = f"{dataset.pipeline}/{file.day}/{file.part}-{sha256[:16]}{suffix}"
     s3.copy_object(
@@ -118,19 +121,38 @@ def _land(s3: Any, file: PickedFile, *, dataset: Dataset, source: str, landing: 
 
 
 def count(content: bytes, *, dataset: Dataset, name: str) -> tuple[int, Decimal | None]:
-    """Return distinct lines and the sum of their amounts; raise ExtractError when the header is another one."""
-    lines = content.decode().splitlines()
-    if not lines or lines[0] != dataset.header:
-        found = lines[0] if lines else "an empty file"
+    """Return distinct lines and the sum of their amounts, of a plain CSV file. No side effects.
+
+    Raises ExtractError when the header is another one, a line is shorter or longer, or an amount is no number.
+    """
+    try:
+        lines = [tuple(line) for line in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ExtractError(f"{name}: not a CSV file in UTF-8: {error}") from error
+    found = ",".join(lines[0]) if lines else "an empty file"
+    if found != dataset.header:
         raise ExtractError(f"{name}: expected the header {dataset.header}, found {found}")
-    distinct = {line for line in lines[1:] if line}
+    distinct = set(lines[1:])
+    width = len(dataset.columns)
+    if wrong := sorted(line for line in distinct if len(line) != width):
+        raise ExtractError(f"{name}: expected {width} fields, found {len(wrong[0])}: {','.join(wrong[0])}")
     if dataset.amount is None:
         return len(distinct), None
     position = dataset.names.index(dataset.amount)
     try:
-        return len(distinct), sum((Decimal(line.split(",")[position]) for line in distinct), Decimal("0.00"))
-    except (ArithmeticError, IndexError) as error:
+        return len(distinct), sum((Decimal(line[position]) for line in distinct), Decimal("0.00"))
+    except ArithmeticError as error:
         raise ExtractError(f"{name}: a line has no amount in column {position + 1}") from error
+
+
+def _plain(body: bytes, name: str) -> bytes:
+    """Return the content of a file as delivered, unpacked if its name says that it is packed."""
+    if not name.endswith(".gz"):
+        return body
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ExtractError(f"{name}: not a whole gzip file: {error}") from error
 
 
 def _awaited(series: FileSeries, day: date, *, dataset: Dataset) -> Part:

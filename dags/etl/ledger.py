@@ -80,11 +80,11 @@ def write(cursor: Any, *, database: str, entries: Sequence[Entry]) -> None:
     """Insert or replace the entries; belongs inside the transaction of the load."""
     if not entries:
         return
-    row = ", ".join(f"%s::{_CASTS.get(name, 'VARCHAR')} AS {name}" for name in COLUMNS)
-    source = " UNION ALL ".join(f"SELECT {row}" for _ in entries)
+    row = ", ".join(f"column{n}::{_CASTS.get(name, 'VARCHAR')} AS {name}" for n, name in enumerate(COLUMNS, start=1))
+    places = ", ".join([f"({', '.join(['%s'] * len(COLUMNS))})"] * len(entries))
     updated = ", ".join(f"{name} = s.{name}" for name in COLUMNS if name not in _KEY)
     cursor.execute(
-        f"MERGE INTO {database}.{TABLE} t USING ({source}) s "
+        f"MERGE INTO {database}.{TABLE} t USING (SELECT {row} FROM VALUES {places}) s "
         f"ON {' AND '.join(f't.{name} = s.{name}' for name in _KEY)} "
         f"WHEN MATCHED THEN UPDATE SET {updated} "
         f"WHEN NOT MATCHED THEN INSERT ({', '.join(COLUMNS)}) VALUES ({', '.join(f's.{n}' for n in COLUMNS)})",
@@ -101,6 +101,14 @@ def forget(cursor: Any, *, database: str, pipeline: str, logical_date: date, par
             f"AND PART IN ({', '.join('%s' for _ in names)})",
             (pipeline, logical_date.isoformat(), *names),
         )
+
+
+def reopen(cursor: Any, *, database: str, pipeline: str, before: date) -> None:
+    """Delete the entries of all dates before `before`: those loads have to be run again, and checks will say so."""
+    cursor.execute(
+        f"DELETE FROM {database}.{TABLE} WHERE PIPELINE = %s AND LOGICAL_DATE < %s::DATE",
+        (pipeline, before.isoformat()),
+    )
 
 
 def pipelines_loaded(cursor: Any, *, database: str, logical_date: date) -> frozenset[str]:

@@ -3,6 +3,7 @@
 Rules:
 - what the ledger holds with the same digest is not loaded again; a part with another digest replaces;
 - a feed's batch is replaced as a whole, because its parts are cut by size; files are replaced one by one;
+- a version withdrawn from a feed goes, and dates before it are open again: one of them may hold the version before;
 - an awaited file never replaces a loaded one, nor an older version of a file a newer one;
 - nothing is written to RAW unless every staged part equals what the source counted.
 """
@@ -146,14 +147,18 @@ def _fill_stage(
     database: str,
     now: datetime,
 ) -> None:
-    for part in due:
-        if part.key is None or part.rows == 0:
-            continue
-        cursor.execute(statement.copy_part(dataset, stage=stage, database=database, key=part.key))
-        marks: list[Any] = [batch.name_of(part), part.logical_date.isoformat(), now.isoformat(sep=" ")]
+    keys = {part.key: part for part in due if part.key is not None and part.rows}
+    if not keys:
+        return
+    for start in range(0, len(keys), statement.MAX_FILES):
+        some = tuple(keys)[start : start + statement.MAX_FILES]
+        cursor.execute(statement.copy_parts(dataset, stage=stage, database=database, keys=some))
+    marks: list[Any] = [now.isoformat(sep=" ")]
+    for key, part in keys.items():
+        marks += [key, batch.name_of(part), part.logical_date.isoformat()]
         if isinstance(dataset.source, Drop):
             marks.append(part.source)
-        cursor.execute(statement.mark_part(dataset, stage=stage), tuple(marks))
+    cursor.execute(statement.mark_parts(dataset, stage=stage, count=len(keys)), tuple(marks))
 
 
 def _verify(cursor: Any, *, dataset: Dataset, batch: Batch, due: Sequence[Part], stage: str) -> dict[Part, int]:
@@ -191,6 +196,9 @@ def _write(
                     statement.delete_withdrawn(dataset, database=database, stage=stage),
                     (batch.logical_date.isoformat(),),
                 )
+                withdrawn = cursor.rowcount
+                if dataset.feed.versioned and withdrawn:  # the version before counts again, and some date before has it
+                    ledger.reopen(cursor, database=database, pipeline=batch.pipeline, before=batch.logical_date)
             cursor.execute(statement.merge(dataset, database=database, stage=stage))
         case Drop():
             before = (held.get((part.logical_date, part.name)) for part in due)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LOADER = "warehouse_loader"
 TRANSFORMER = "warehouse_transformer"
 SOURCE = "postgres_core"
+STORAGE = "aws_default"
 POKE_SECONDS = 15
 PUBLISHED = ("FINANCE", "CUSTOMER")  # layers that readers see
 
@@ -82,8 +83,8 @@ def load_dag(pipeline: Pipeline) -> DAG:
     with _dag(dataset.pipeline, pipeline.owner, pipeline.tags, pipeline.notes, pipeline.schedule) as dag:
 
         @task
-        def extract(data_interval_start: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
-            return _extract(dataset, _window(data_interval_start, data_interval_end))
+        def extract(logical_date: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
+            return _extract(dataset, _window(logical_date, data_interval_end))
 
         # One load at a time over all runs of the DAG, backfills too: two of them must not insert the same file.
         @task(max_active_tis_per_dag=1)
@@ -91,8 +92,8 @@ def load_dag(pipeline: Pipeline) -> DAG:
             return _load(dataset, batch)
 
         @task
-        def check(data_interval_start: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
-            return _check(dataset, _window(data_interval_start, data_interval_end))
+        def check(logical_date: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
+            return _check(dataset, _window(logical_date, data_interval_end))
 
         load(extract()) >> check()
     return dag
@@ -104,8 +105,8 @@ def build_dag(build: Build) -> DAG:
     with _dag(build.dag_id, build.owner, build.tags, build.notes, build.schedule) as dag:
 
         @task.sensor(mode="reschedule", poke_interval=POKE_SECONDS, timeout=build.patience.total_seconds())
-        def wait_for_loads(data_interval_start: Any = None, data_interval_end: Any = None) -> PokeReturnValue:
-            return _loads_present(wanted, _window(data_interval_start, data_interval_end))
+        def wait_for_loads(logical_date: Any = None, data_interval_end: Any = None) -> PokeReturnValue:
+            return _loads_present(wanted, _window(logical_date, data_interval_end))
 
         @task(max_active_tis_per_dag=1)
         def dbt_build() -> dict[str, int]:
@@ -137,19 +138,19 @@ def _dag(dag_id: str, owner: str, tags: frozenset[Tag], notes: str, schedule: Sc
     )
 
 
-def _window(start: datetime | None, end: datetime | None) -> Window:
-    if start is None or end is None:
-        raise EtlError("this run has no data interval: trigger it with a logical date")
-    return Window.of(start, end, first=settings_module.current().schedule_start)
+def _window(logical_date: datetime | None, data_interval_end: datetime | None) -> Window:
+    if logical_date is None or data_interval_end is None:
+        raise EtlError("this run has no logical date: trigger it with one")
+    return Window.of_run(logical_date, data_interval_end, first=settings_module.current().schedule_start)
 
 
 def _extract(dataset: Dataset, window: Window) -> dict[str, Any]:
-    import boto3
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     from etl import extract, files
 
     settings = settings_module.current()
-    s3 = boto3.client("s3")
+    s3 = S3Hook(aws_conn_id=STORAGE).get_conn()
     if isinstance(dataset.source, Drop):
         batch = files.extract(
             s3,

@@ -76,6 +76,8 @@ def read(path: Path) -> Settings:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path}: expected an object, found {type(document).__name__}")
     return Settings.from_dict(document, path=path)
 
 

@@ -1,15 +1,19 @@
 """The SQL of a load, as text. No side effects.
 
-Rows are staged in a temporary table with the dataset's columns and the columns every RAW table ends with; `_BATCH`
-names the part a row came from.
+Rows are staged in a temporary table with the dataset's columns, the columns every RAW table ends with, and the landing
+object each row came from. However many parts a batch has, it takes one COPY and one UPDATE.
 """
 
 from __future__ import annotations
 
-from etl.dataset import Column, Dataset, Drop, Feed, Type
+from collections.abc import Sequence
+
+from etl.dataset import Column, Dataset, Drop, Feed
 
 MARKS = ("_BATCH", "_LOGICAL_DATE", "_LOADED_AT")
 SOURCE_FILE = "SOURCE_FILE"
+LANDED = "LANDED"  # of the staging table only: key of the landing object
+MAX_FILES = 1_000  # a COPY may name: https://docs.snowflake.com/en/sql-reference/sql/copy-into-table
 _MARK_TYPES = {"_BATCH": "VARCHAR", "_LOGICAL_DATE": "DATE", "_LOADED_AT": "TIMESTAMP_NTZ"}
 
 
@@ -18,8 +22,11 @@ def target(dataset: Dataset, database: str) -> str:
 
 
 def total(dataset: Dataset) -> str:
-    """The control total as an exact number, of the type the ledger keeps it in; NULL without an amount."""
-    return f"SUM({dataset.amount})::NUMBER(38,2)" if dataset.amount else "NULL"
+    """The control total as an exact number, of the type the ledger keeps it in; NULL without an amount.
+
+    The cast inside says that decimals are added, whatever an engine would make of the column's own type.
+    """
+    return f"SUM({dataset.amount}::NUMBER(38,2))::NUMBER(38,2)" if dataset.amount else "NULL"
 
 
 def columns(dataset: Dataset) -> tuple[str, ...]:
@@ -29,42 +36,56 @@ def columns(dataset: Dataset) -> tuple[str, ...]:
 
 
 def create_stage(dataset: Dataset, *, stage: str) -> str:
-    file = (Column(SOURCE_FILE, Type.TEXT),) if isinstance(dataset.source, Drop) else ()
+    file = (Column(SOURCE_FILE),) if isinstance(dataset.source, Drop) else ()
     data = ", ".join(f"{column.name} {column.type.value}" for column in (*dataset.columns, *file))
     marks = ", ".join(f"{name} {kind}" for name, kind in _MARK_TYPES.items())
-    return f"CREATE TEMPORARY TABLE {stage} ({data}, {marks})"
+    return f"CREATE TEMPORARY TABLE {stage} ({data}, {marks}, {LANDED} VARCHAR)"
 
 
-def copy_part(dataset: Dataset, *, stage: str, database: str, key: str) -> str:
-    """COPY one object of the landing bucket.
+def copy_parts(dataset: Dataset, *, stage: str, database: str, keys: Sequence[str]) -> str:
+    """COPY up to MAX_FILES objects of the landing bucket, whose root is the location of the stage LANDING.
 
     FORCE because Snowflake's own load history must not decide what is loaded: it does not survive clones, the ledger
-    does. https://docs.snowflake.com/en/sql-reference/sql/copy-into-table
+    does. No escapes and no NULL_IF: PostgreSQL's CSV has neither, and a backslash in a name must stay one.
+    https://docs.snowflake.com/en/sql-reference/sql/copy-into-table
     """
+    fields = ", ".join(f"${n}::{column.type.value}" for n, column in enumerate(dataset.columns, start=1))
+    files = ", ".join(f"'{key}'" for key in keys)
     return (
-        f"COPY INTO {stage} ({', '.join(dataset.names)}) FROM @{database}.OPS.LANDING FILES = ('{key}') "
-        "FILE_FORMAT = (TYPE = CSV SKIP_HEADER = 1 FIELD_OPTIONALLY_ENCLOSED_BY = '\"') "
-        "ON_ERROR = ABORT_STATEMENT FORCE = TRUE"
+        f"COPY INTO {stage} ({', '.join(dataset.names)}, {LANDED}) "
+        f"FROM (SELECT {fields}, METADATA$FILENAME FROM @{database}.OPS.LANDING) FILES = ({files}) "
+        "FILE_FORMAT = (TYPE = CSV SKIP_HEADER = 1 FIELD_OPTIONALLY_ENCLOSED_BY = '\"' "
+        "ESCAPE_UNENCLOSED_FIELD = NONE NULL_IF = () SKIP_BLANK_LINES = TRUE) ON_ERROR = ABORT_STATEMENT FORCE = TRUE"
     )
 
 
-def mark_part(dataset: Dataset, *, stage: str) -> str:
-    """Stamp the rows just copied; parameters: batch, logical date, time of loading, then the file of a drop."""
-    file = f", {SOURCE_FILE} = %s" if isinstance(dataset.source, Drop) else ""
+def mark_parts(dataset: Dataset, *, stage: str, count: int) -> str:
+    """Stamp the rows copied with the part they came from.
+
+    Parameters: the time of loading; then for each of `count` parts the landing object, batch and logical date, and the
+    file of a drop.
+    """
+    has_file = isinstance(dataset.source, Drop)
+    row = "(%s, %s, %s, %s)" if has_file else "(%s, %s, %s)"
     return (
-        f"UPDATE {stage} SET _BATCH = %s, _LOGICAL_DATE = %s::DATE, _LOADED_AT = %s::TIMESTAMP_NTZ{file} "
-        "WHERE _BATCH IS NULL"
+        f"UPDATE {stage} SET _BATCH = part.column2, _LOGICAL_DATE = part.column3::DATE, _LOADED_AT = %s::TIMESTAMP_NTZ"
+        f"{f', {SOURCE_FILE} = part.column4' if has_file else ''} "
+        f"FROM (SELECT * FROM VALUES {', '.join([row] * count)}) AS part WHERE {LANDED} = part.column1"
     )
 
 
 def rows(dataset: Dataset, *, stage: str) -> str:
-    """The staged rows without repetitions: a feed's newest row per key, a file's distinct lines."""
+    """The staged rows without repetitions: a feed's newest row per key, a file's distinct lines.
+
+    Among rows of one key and time the first in the order of the other columns counts, as in the source's totals.
+    """
     names = ", ".join(columns(dataset))
     match dataset.source:
         case Feed(changed=changed):
+            order = ", ".join((f"{changed} DESC", *dataset.others))
             return (
                 f"SELECT {names} FROM {stage} QUALIFY ROW_NUMBER() OVER "
-                f"(PARTITION BY {', '.join(dataset.key)} ORDER BY {changed} DESC) = 1"
+                f"(PARTITION BY {', '.join(dataset.key)} ORDER BY {order}) = 1"
             )
         case Drop():
             return f"SELECT DISTINCT {names} FROM {stage}"

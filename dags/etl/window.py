@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,18 +19,20 @@ class Window:
     until: datetime
 
     @classmethod
-    def of(cls, start: datetime, end: datetime, *, first: date) -> Window:
-        """Return the window of the data interval [start, end); on the date `first` it is open at the left."""
-        start, end = (moment.astimezone(UTC) if moment.tzinfo else moment for moment in (start, end))
-        logical_date = start.date()
-        return cls(
-            logical_date=logical_date,
-            since=None if logical_date == first else start.replace(tzinfo=None),
-            until=end.replace(tzinfo=None),
-        )
+    def of_day(cls, day: date, *, first: date) -> Window:
+        """Return the window of one calendar day; on the date `first` it is open at the left."""
+        start = datetime.combine(day, time())
+        return cls(logical_date=day, since=None if day == first else start, until=start + timedelta(days=1))
 
     @classmethod
-    def of_day(cls, day: date, *, first: date) -> Window:
-        """Return the window of one calendar day."""
-        start = datetime(day.year, day.month, day.day)
-        return cls.of(start, start + timedelta(days=1), first=first)
+    def of_run(cls, logical_date: datetime, interval_end: datetime, *, first: date) -> Window:
+        """Return the window of a run of a daily schedule.
+
+        A logical date at midnight UTC names its day, in a scheduled run, a backfill and a run triggered by hand alike:
+        Airflow gives the last the data interval before, the ledger would then show another date than the run does. A
+        run triggered at some other moment takes the last whole day, which ends with its data interval.
+        """
+        moment = logical_date.astimezone(UTC)
+        if moment.time() == time():
+            return cls.of_day(moment.date(), first=first)
+        return cls.of_day((interval_end.astimezone(UTC) - timedelta(days=1)).date(), first=first)

@@ -1,8 +1,9 @@
-"""dags.status, dags.rerun: what Airflow says of the pipelines, and one logical date run again."""
+"""dags.status, logs, trigger, rerun: what Airflow says of the pipelines, and runs beside the schedule."""
 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 from invoke import Context, task
 
@@ -36,6 +37,16 @@ def status(_: Context, env: str, wait: bool = False, json: bool = False) -> None
     failed = sorted({run.dag_id for run in runs if run.state == "failed"})
     if wait and failed:
         raise StepFailed(f"runs failed: {', '.join(failed)}", fix=f"invoke dags.logs --env {env} --dag {failed[0]}")
+
+
+@task(help={"env": _ENV, "dag": "the DAG id", "date": "the logical date, e.g. 2026-11-20; now without"})
+@boundary
+def trigger(_: Context, env: str, dag: str, date: str | None = None) -> None:
+    """Run a DAG beside its schedule: invoke dags.trigger --env staging --dag customers --date 2026-11-20"""
+    with open_site(PROJECT, env, start=False) as site:
+        site.require_bootstrapped()
+        run = site.airflow.trigger(dag, date or datetime.now(UTC))
+    render.out().print(f"{dag}: run {run.run_id} is {run.state}")
 
 
 @task(help={"env": _ENV, "dag": "the DAG id", "date": "the logical date, e.g. 2026-11-20; the latest failed without"})

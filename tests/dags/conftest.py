@@ -1,0 +1,60 @@
+"""What Airflow makes of the DAG files, asked once for all tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.adapters.surroundings import without_aws
+from slipway.sandbox.environment import ensure_airflow
+
+PROJECT = Path(__file__).parents[2]
+DAGS = PROJECT / "dags"
+START = "2026-03-01"
+VERSION = {
+    "version": "v1",
+    "release": "r1",
+    "slot": "3F2A9C1B",
+    "environment": "staging",
+    "settings": {
+        "landing_bucket": "landing",
+        "sources_bucket": "sources",
+        "source_schema": "core",
+        "raw_database": "STAGING_RAW",
+        "analytics_database": "STAGING_ANALYTICS",
+        "ops_database": "STAGING_OPS",
+        "schedule_start": START,
+        "dbt_threads": 4,
+    },
+}
+TIMEOUT_S = 120  # a first import compiles Airflow's modules
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The probe's report, made by the Airflow that production's DAGs run on."""
+    home = tmp_path_factory.mktemp("airflow")
+    (home / "version.json").write_text(json.dumps(VERSION))
+    python = ensure_airflow(PROJECT) / "python"
+    environment = {
+        **{name: value for name, value in without_aws(os.environ).items() if not name.startswith("AIRFLOW")},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nonexistent/airflow.db",  # parsing needs none
+        "SLIPWAY_VERSION_FILE": str(home / "version.json"),
+    }
+    done = subprocess.run(
+        [str(python), "-P", str(Path(__file__).with_name("probe.py")), str(DAGS)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
