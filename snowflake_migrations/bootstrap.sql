@@ -4,12 +4,14 @@
 -- RSA_PUBLIC_KEY), so that no key is kept here.
 
 -- Warehouse
+-- noqa: disable=LT02
 CREATE WAREHOUSE IF NOT EXISTS {{ env }}_WH
     WAREHOUSE_SIZE = 'XSMALL'
     AUTO_SUSPEND = 60
     AUTO_RESUME = TRUE
     INITIALLY_SUSPENDED = TRUE
     COMMENT = 'Loads, transformations and readers of {{ env }}';
+-- noqa: enable=LT02
 
 -- Roles: the deployer inherits what the services may do, so that it can grant, replace and take it over
 CREATE ROLE IF NOT EXISTS {{ env }}_DEPLOYER COMMENT = 'Owns the databases of {{ env }}, runs migrations, publishes';

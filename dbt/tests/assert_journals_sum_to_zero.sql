@@ -2,7 +2,7 @@
 
 select
     journal_id,
-    sum(amount) as unbalanced_amount
+    sum(amount)::number(38, 2) as unbalanced_amount
 from {{ ref('stg_core__ledger_postings') }}
 group by journal_id
-having sum(amount) <> 0
+having sum(amount)::number(38, 2) <> 0

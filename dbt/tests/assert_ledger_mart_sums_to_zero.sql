@@ -3,7 +3,7 @@
 select
     posting_date,
     currency_code,
-    sum(net_amount) as unbalanced_amount
+    sum(net_amount)::number(38, 2) as unbalanced_amount
 from {{ ref('fct_ledger_daily') }}
 group by posting_date, currency_code
-having sum(net_amount) <> 0
+having sum(net_amount)::number(38, 2) <> 0

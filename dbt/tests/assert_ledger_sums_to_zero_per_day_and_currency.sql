@@ -4,7 +4,7 @@
 select
     posting_date,
     currency_code,
-    sum(amount) as unbalanced_amount
+    sum(amount)::number(38, 2) as unbalanced_amount
 from {{ ref('stg_core__ledger_postings') }}
 group by posting_date, currency_code
-having sum(amount) <> 0
+having sum(amount)::number(38, 2) <> 0

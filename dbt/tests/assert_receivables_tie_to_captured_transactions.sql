@@ -14,7 +14,7 @@ with loaded as (
 booked as (
     select
         currency_code,
-        sum(amount) as amount
+        sum(amount)::number(38, 2) as amount
     from {{ ref('stg_core__card_transactions') }}
     where transaction_status = 'captured'
     group by currency_code
@@ -23,7 +23,7 @@ booked as (
 posted as (
     select
         currency_code,
-        sum(amount) as amount
+        sum(amount)::number(38, 2) as amount
     from {{ ref('stg_core__ledger_postings') }}
     where account_code = '1100'
     group by currency_code
@@ -38,4 +38,8 @@ full outer join posted
     on booked.currency_code = posted.currency_code
 where
     coalesce(booked.amount, 0) <> coalesce(posted.amount, 0)
-    and not exists (select 1 from loaded where loaded.pipelines < 2)
+    and not exists (
+        select 1
+        from loaded
+        where loaded.pipelines < 2
+    )

@@ -6,7 +6,7 @@ with built as (
         dateadd(
             'hour',
             -{{ var('overlap_hours') }},
-            coalesce(max(source_loaded_at), '{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S") }}'::timestamp_ntz)
+            coalesce(max(source_loaded_at), '{{ run_started_at }}'::timestamp_ntz)
         ) as loaded_before
     from {{ ref('fct_card_transactions') }}
 ),

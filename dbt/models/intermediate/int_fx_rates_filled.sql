@@ -3,11 +3,11 @@
 -- The last quote on or before each day that amounts have to be converted for. The reporting currency is its own rate.
 with days as (
     select rate_date as day from {{ ref('stg_market__fx_rates') }}
-    union
+    union distinct
     select booked_on as day from {{ ref('stg_core__card_transactions') }}
-    union
+    union distinct
     select posting_date as day from {{ ref('stg_core__ledger_postings') }}
-    union
+    union distinct
     select settlement_date as day from {{ ref('stg_cards__settlements') }}
 ),
 

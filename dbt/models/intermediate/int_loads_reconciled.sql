@@ -26,9 +26,10 @@ ledger as (
         max(logical_date) over (partition by pipeline) as newest_logical_date,
         pipeline = 'card_transactions' as is_versioned
     from {{ ref('stg_ops__load_ledger') }}
-    where pipeline in (
-        'card_transactions', 'customers', 'ledger_postings', 'fx_rates', 'settlement_files'
-    )
+    where
+        pipeline in (
+            'card_transactions', 'customers', 'ledger_postings', 'fx_rates', 'settlement_files'
+        )
 ),
 
 compared as (

@@ -34,12 +34,12 @@ days as (
         revenue_date,
         currency_code
     from spending
-    union
+    union distinct
     select
         revenue_date,
         currency_code
     from earned
-    union
+    union distinct
     select
         revenue_date,
         currency_code

@@ -4,7 +4,7 @@
         incremental_strategy='merge',
         unique_key='transaction_id',
         on_schema_change='append_new_columns',
-        post_hook="delete from {{ this }} where transaction_id not in (select transaction_id from {{ ref('stg_core__card_transactions') }})",
+        post_hook="delete from {{ this }} where transaction_id not in (select transaction_id from {{ ref('int_transactions_converted') }})",
     )
 }}
 
@@ -36,11 +36,14 @@ from {{ ref('int_transactions_converted') }}
 {% if is_incremental() %}
     -- Loads may commit in another order than they stamped their rows, so the newest stretch is read again. A rate that
     -- came or was corrected later counts as new for every transaction it values.
-    where source_loaded_at >= (
-        select
-            dateadd(
-                'hour', -{{ var('overlap_hours') }}, coalesce(max(built.source_loaded_at), '1970-01-01'::timestamp_ntz)
-            )
-        from {{ this }} as built
-    )
+    where
+        source_loaded_at >= (
+            select
+                dateadd(
+                    'hour',
+                    -{{ var('overlap_hours') }},
+                    coalesce(max(built.source_loaded_at), '1970-01-01'::timestamp_ntz) -- noqa: RF03
+                )
+            from {{ this }} as built
+        )
 {% endif %}
