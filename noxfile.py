@@ -29,6 +29,7 @@ def lint(session: nox.Session) -> None:
     session.install(*TOOLS)
     session.run("ruff", "check", *session.posargs, ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("sqlfluff", "lint", "dbt", "snowflake_migrations", "--disable-progress-bar")
 
 
 @nox.session(python="3.11")

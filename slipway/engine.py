@@ -16,7 +16,7 @@ from typing import Any, Protocol, assert_never
 
 from slipway.deployment import Deployment, fold
 from slipway.errors import Interrupted, SlipwayError, Stale, VerificationFailed
-from slipway.observation import Observation
+from slipway.observation import Observation, moved
 from slipway.plan import Plan
 from slipway.ports import Effects, Journal, Lease, Outcome, Progress
 from slipway.step import (
@@ -167,9 +167,9 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
 
 
 def _refuse_moved_base(plan: Plan, now: Observation) -> None:
-    if now.base != plan.base:
+    if said := moved(plan.base, now.base):
         raise Stale(
-            f"{plan.environment} moved since the plan was made; nothing was changed",
+            f"{plan.environment} moved since the plan was made; nothing was changed:\n  " + "\n  ".join(said),
             fix=f"invoke plan --env {plan.environment}",
         )
 

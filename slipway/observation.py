@@ -1,12 +1,12 @@
 """What was seen in an environment: facts only, from readers, as plain values a plan can be computed from.
 
-The base of a plan is the digest of those facts that a step of a plan relies on. Open runs and parse states move by
+The base of a plan is those facts that a step of a plan relies on. Open runs and parse states move by
 themselves and are left out of it.
 """
 
 from __future__ import annotations
 
-from slipway.documents import Document, digest_of
+from slipway.documents import Document
 
 
 class InfrastructureFacts(Document):
@@ -78,6 +78,18 @@ class OrchestratorFacts(Document):
     open_runs: tuple[OpenRun, ...] = ()
 
 
+class Base(Document):
+    """What a plan relies on. When it moved, the plan is stale."""
+
+    serial: int
+    lineage: str
+    migrations: tuple[AppliedMigration, ...]
+    slots: tuple[str, ...]  # complete ones
+    published: Published | None
+    version: str | None  # that the pointer names
+    archive_sha256: str | None
+
+
 class Observation(Document):
     """Everything a plan is computed from, besides the release and the environment."""
 
@@ -89,35 +101,36 @@ class Observation(Document):
     live_components: dict[str, str] = {}  # component -> digest, of the release the pointer names
 
     @property
-    def base(self) -> str:
-        """The digest of the facts that steps rely on."""
-        return digest_of(
-            {
-                "serial": self.infrastructure.serial,
-                "lineage": self.infrastructure.lineage,
-                "migrations": [one.model_dump(mode="json") for one in self.warehouse.migrations],
-                "slots": sorted(self.warehouse.complete_slots),
-                "published": self.warehouse.published.model_dump(mode="json") if self.warehouse.published else None,
-                "pointer": self.pointer.model_dump(mode="json", exclude={"etag"}) if self.pointer else None,
-            }
+    def base(self) -> Base:
+        """The facts that steps rely on."""
+        pointer = self.pointer
+        return Base(
+            serial=self.infrastructure.serial,
+            lineage=self.infrastructure.lineage,
+            migrations=self.warehouse.migrations,
+            slots=tuple(sorted(self.warehouse.complete_slots)),
+            published=self.warehouse.published,
+            version=pointer.version if pointer else None,
+            archive_sha256=pointer.sha256 if pointer else None,
         )
 
 
-def moved(before: Observation, now: Observation) -> tuple[str, ...]:
-    """Return what differs between two observations, in words, of the facts that make up the base."""
+def moved(before: Base, now: Base) -> tuple[str, ...]:
+    """Return what differs between two bases, in words; empty when nothing does."""
     said = []
-    if (before.infrastructure.lineage, before.infrastructure.serial) != (
-        now.infrastructure.lineage,
-        now.infrastructure.serial,
-    ):
-        said.append(f"Terraform state: serial {before.infrastructure.serial} -> {now.infrastructure.serial}")
-    if before.warehouse.migrations != now.warehouse.migrations:
-        new = {one.script for one in now.warehouse.migrations} - {one.script for one in before.warehouse.migrations}
-        said.append(f"migrations: {', '.join(sorted(new)) or 'history changed'}")
-    if sorted(before.warehouse.complete_slots) != sorted(now.warehouse.complete_slots):
-        said.append(f"slots: {', '.join(now.warehouse.complete_slots) or 'none'}")
-    if before.warehouse.published != now.warehouse.published:
-        said.append(f"published slot: {now.warehouse.published.slot if now.warehouse.published else 'none'}")
-    if (before.pointer and before.pointer.version) != (now.pointer and now.pointer.version):
-        said.append(f"DAG pointer: {now.pointer.version if now.pointer else 'none'}")
+    if (before.lineage, before.serial) != (now.lineage, now.serial):
+        said.append(f"Terraform state: serial {before.serial} -> {now.serial}")
+    if before.migrations != now.migrations:
+        new = {one.script for one in now.migrations} - {one.script for one in before.migrations}
+        said.append(f"migrations: {', '.join(sorted(new)) or 'the history of the same scripts'}")
+    if before.slots != now.slots:
+        said.append(f"complete slots: {', '.join(before.slots) or 'none'} -> {', '.join(now.slots) or 'none'}")
+    if before.published != now.published:
+        said.append(f"published slot: {_slot_of(before)} -> {_slot_of(now)}")
+    if (before.version, before.archive_sha256) != (now.version, now.archive_sha256):
+        said.append(f"DAG pointer: {before.version or 'none'} -> {now.version or 'none'}")
     return tuple(said)
+
+
+def _slot_of(base: Base) -> str:
+    return base.published.slot if base.published else "none"

@@ -14,7 +14,7 @@ from typing import Literal
 
 from slipway.documents import Document
 from slipway.migration import pending_scripts
-from slipway.observation import Observation
+from slipway.observation import Base, Observation
 from slipway.release import Release, Version, short, version_archive
 from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, Step, UploadVersion
 
@@ -29,7 +29,7 @@ class Plan(Document):
     release: str
     version: str
     slot: str
-    base: str
+    base: Base
     replaces: str | None  # the version live when the plan was made
     lanes: tuple[Lane, ...]
     steps: tuple[Step, ...]

@@ -134,7 +134,7 @@ def plan_document(plan: Plan, blockers: Iterable[Blocker], history: Sequence[Dep
         "id": plan.id,
         "environment": plan.environment,
         "purpose": plan.purpose,
-        "base": plan.base,
+        "base": plan.base.digest,
         "release": plan.release,
         "version": plan.version,
         "replaces": plan.replaces,

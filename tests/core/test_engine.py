@@ -116,7 +116,7 @@ def test_a_plan_whose_base_moved_changes_nothing(environment: MemoryEnvironment,
     version = version_in_staging(release)
     plan = environment.plan(release, version)
     environment.serial = 7
-    with pytest.raises(Stale):
+    with pytest.raises(Stale, match="serial 0 -> 7"):
         engine.apply(
             plan,
             deployment="d-1",
