@@ -297,11 +297,13 @@ def show_live(document: Mapping[str, Any], deployment: Deployment, *, seconds: f
         f"the command {seconds:.1f} s"
     )
     console.print("\ntry next:")
-    for hint, what in (
+    hints = [
         (f"invoke dags.status --env {name} --wait", "watch the pipelines load and dbt build"),
         (f"invoke history --env {name}", "every deployment, step by step"),
-        (f"invoke rollback --env {name}", "the release before, back in seconds"),
-    ):
+    ]
+    if document["previous_release"]:
+        hints.append((f"invoke rollback --env {name}", "the release before, back in seconds"))
+    for hint, what in hints:
         console.print(f"  {hint:<42} [dim]{what}[/]")
 
 

@@ -319,7 +319,7 @@ def open_site(project: Path, name: str, *, start: bool, progress: Progress = lam
         if start:
             platform.up(progress)
         else:
-            platform.require()
+            platform.require(name)
         if environment.settings.schedule_start is None:
             settings = environment.settings.model_copy(update={"schedule_start": platform.schedule_start})
             environment = environment.model_copy(update={"settings": settings})

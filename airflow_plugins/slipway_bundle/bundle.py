@@ -130,7 +130,7 @@ class ReleaseBundle(BaseDagBundle):
         if self._live is not None and wanted.version == self._live.version:
             raise Refused(f"the pointer gives {wanted.version} another sha256 than the one it was made live with")
         self._materialise(wanted, self._tracking / wanted.version)
-        if not self._is_quiet(wanted.version, began):
+        if not self._is_quiet(wanted.version, began) or self._wanted() != wanted:  # it moved during the download
             return
         with self.lock():
             touch(self._tracking / wanted.version / self._subdir)

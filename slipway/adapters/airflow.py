@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +21,8 @@ __all__ = ["Airflow", "Answer", "BrokenFile", "DagRun", "DagState", "TokenTransp
 PAGE = 100  # rows, the most Airflow gives
 ATTEMPTS = 3  # of a read that was not answered
 POLL_S = 0.5
+ASK_S = 3.0  # for Airflow to have parsed by itself
+ALL_BROKEN_S = 10.0  # for Airflow to have noticed the pointer and parsed something
 ALL = "~"  # instead of a DAG id: of every DAG
 OPEN_STATES = ("queued", "running")
 
@@ -197,25 +199,38 @@ class Airflow:
         """
         self._act("PATCH", f"/dags/{_part(dag_id)}", json={"is_paused": is_paused})
 
+    def behind(self, version: str, dag_ids: Collection[str], *, since: datetime | None = None) -> tuple[str, ...]:
+        """Return the DAGs that were not yet parsed from the version, sorted.
+
+        Args:
+            since: when the pointer was written, in whole seconds as S3 says it: a parse counts from the next second on.
+                Without it a DAG counts that has the version from an earlier time, although another may be live.
+        """
+        return _behind(version, dag_ids, self.dags(), since)
+
     def wait_for_version(
         self,
         version: str,
         dag_ids: Collection[str],
         *,
         timeout_s: float,
+        since: datetime | None = None,
         on_tick: Callable[[str], None] = lambda line: None,
     ) -> float:
         """Return the seconds until every DAG was parsed from the version and no file failed to import.
 
         Args:
+            since: as of `behind`.
             on_tick: told what is missing whenever that changed.
+
+        Side effects: a DAG that has the version from an earlier time is asked to be parsed again.
 
         Raises:
             StepFailed: a file of the version does not import (at once), or the time is over.
         """
         began = time.monotonic()
         before: Mapping[str, DagState] = self.dags()
-        told = ""
+        told, asked = "", False
         while True:
             elapsed = time.monotonic() - began
             try:
@@ -225,13 +240,17 @@ class Airflow:
                     raise
                 time.sleep(POLL_S)
                 continue
-            missing = sorted(one for one in dag_ids if one not in dags or dags[one].version != version)
+            missing = _behind(version, dag_ids, dags, since)
             if not missing and not broken:
                 return elapsed
-            if refused := _broken_by(version, before, dags, broken):
+            if refused := _broken_by(version, before, dags, broken, since, elapsed):
                 raise StepFailed(f"{version} does not import:\n{_listed(refused)}")
             if elapsed > timeout_s:
                 raise StepFailed(_overdue(version, missing, dags, broken, timeout_s))
+            if elapsed > ASK_S and not asked:
+                asked = True
+                for dag in (dags[one] for one in missing if one in dags and dags[one].version == version):
+                    self.request_parse(dag)
             line = f"{len(dag_ids) - len(missing)} of {len(dag_ids)} DAGs report {version}"
             if line != told:
                 on_tick(told := line)
@@ -287,22 +306,42 @@ def _expect(answer: Answer, method: str, path: str) -> Any:
     raise Unavailable(message) if answer.status >= 500 else StepFailed(message)
 
 
+def _behind(
+    version: str, dag_ids: Collection[str], dags: Mapping[str, DagState], since: datetime | None
+) -> tuple[str, ...]:
+    return tuple(sorted(one for one in dag_ids if one not in dags or not _is_from(dags[one], version, since)))
+
+
+def _is_from(dag: DagState, version: str, since: datetime | None) -> bool:
+    if dag.version != version:
+        return False
+    return since is None or (dag.last_parsed is not None and dag.last_parsed >= since + timedelta(seconds=1))
+
+
 def _broken_by(
-    version: str, before: Mapping[str, DagState], now: Mapping[str, DagState], broken: Collection[BrokenFile]
+    version: str,
+    before: Mapping[str, DagState],
+    now: Mapping[str, DagState],
+    broken: Collection[BrokenFile],
+    since: datetime | None,
+    elapsed_s: float,
 ) -> list[BrokenFile]:
     """Return the files that failed after the version became live.
 
     An error found earlier belongs to the version that is being replaced, perhaps to be mended. The version is live from
-    the first of its parses on; a DAG may report it from an earlier time when it was live.
+    the first of its parses on; a DAG may report it from an earlier time when it was live. When none of its files can be
+    imported there is no such parse: then what failed since the pointer was written counts, after some patience.
     """
     parsed = [
         dag.last_parsed
         for dag_id, dag in now.items()
-        if dag.version == version
+        if _is_from(dag, version, since)
         and dag.last_parsed
         and (dag_id not in before or dag.last_parsed != before[dag_id].last_parsed)
     ]
-    return [one for one in broken if parsed and one.at >= min(parsed)]
+    if parsed:
+        return [one for one in broken if one.at >= min(parsed)]
+    return [one for one in broken if since and one.at >= since and elapsed_s > ALL_BROKEN_S]
 
 
 def _overdue(

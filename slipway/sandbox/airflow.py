@@ -15,11 +15,13 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -36,9 +38,10 @@ USERNAME = "admin"
 BUNDLE = "slipway"
 READY_TIMEOUT_S = 120.0
 MIGRATE_TIMEOUT_S = 180.0
-STOP_GRACE_S = 8.0  # for running tasks; what is left then is ended
+STOP_GRACE_S = 4.0  # for running tasks; what is left then is ended, and begun again after the next start
 PARTS = ("api-server", "scheduler", "dag-processor")
 HEALTHY = ("metadatabase", "scheduler", "dag_processor")
+HEARTBEATS = {"scheduler": "latest_scheduler_heartbeat", "dag-processor": "latest_dag_processor_heartbeat"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,24 +116,49 @@ def ensure(
             ),
             **extra_env,
         }
-        _prepare(root, home, environment, postgres, airflow_bin, variables, kept, on_progress)
-        processes = _start(root, environment, airflow_bin, variables, port, home)
-        if any(processes.values()):
-            on_progress(
-                f"airflow-{environment}: starting {', '.join(sorted(p.name for p, new in processes.items() if new))}"
-            )
-        _wait(endpoint, tuple(processes), on_progress)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(home / "passwords.json", json.dumps({USERNAME: kept.password}).encode())
+        _have_database(root, environment, postgres, airflow_bin, on_progress)
+        started = _start(root, environment, airflow_bin, variables, port, home)
+        if started:
+            on_progress(f"airflow-{environment}: starting {', '.join(started)}")
+        _wait(endpoint, {part: Process(root, part_name(environment, part)) for part in PARTS}, on_progress)
         return endpoint
+
+
+def prepare(
+    root: Path, *, postgres: PostgresEndpoint, airflow_bin: Path, on_progress: Progress = lambda line: None
+) -> None:
+    """Have the database that those of environments are copied from.
+
+    `ensure` does it when it needs it; doing it earlier, beside other work, takes the longest part out of a first start.
+
+    Side effects: a database; a log.
+
+    Raises:
+        Unavailable: the database cannot be migrated; the message holds the end of the log.
+    """
+    root = root.resolve()
+    with _guard(root, "airflow-template"):
+        name = _template(airflow_bin)
+        postgres.create_database(name)
+        _migrate(root, postgres, name, airflow_bin, on_progress)
 
 
 def stop(root: Path, environment: str) -> bool:
     """End the environment's Airflow, tasks included; return True when something ran.
 
+    Tasks get a little time to end and report. Those that do not are ended when the api-server is gone: so they cannot
+    report a failure, and the next start begins them again.
+
     Side effects: ends processes. Database and files stay.
     """
-    parts = [Process(root, part_name(environment, part)) for part in PARTS]
-    with ThreadPoolExecutor(max_workers=len(parts)) as pool:
-        return any(list(pool.map(lambda part: part.stop(grace_s=STOP_GRACE_S), parts)))
+    api_server, scheduler, dag_processor = (Process(root, part_name(environment, part)) for part in PARTS)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        others = pool.submit(dag_processor.stop, grace_s=STOP_GRACE_S)
+        scheduler.ask(patience_s=STOP_GRACE_S)
+        ended = [api_server.stop(how=signal.SIGKILL), scheduler.stop(grace_s=1.0), others.result()]
+    return any(ended)
 
 
 def part_name(environment: str, part: str) -> str:
@@ -163,7 +191,7 @@ def settings(home: Path, *, database: str, port: int, kept: Secrets, plugins: Pa
             "plugins_folder": plugins,
             "hostname_callable": "socket.gethostname",
         },
-        "database": {"sql_alchemy_conn": database.replace("postgresql://", "postgresql+psycopg2://", 1)},
+        "database": _database(database),
         "api": {
             "host": LOOPBACK,
             "port": port,
@@ -183,18 +211,19 @@ def settings(home: Path, *, database: str, port: int, kept: Secrets, plugins: Pa
             "dag_file_processor_timeout": 60,
             "print_stats_interval": 600,
         },
-        "workers": {"execution_api_timeout": 30},
+        "workers": {  # a task outlives a restart of the api-server
+            "execution_api_timeout": 30,
+            "execution_api_retries": 20,
+            "execution_api_retry_wait_max": 3,
+            "max_failed_heartbeats": 20,
+        },
         "logging": {
             "base_log_folder": home / "logs",
             "colored_console_log": False,
             "namespace_levels": "airflow.dag_processing.manager=WARNING",  # else a line a second: it refreshes
         },
     }
-    return {
-        f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
-        for section, options in chosen.items()
-        for name, value in options.items()
-    }
+    return _variables(chosen)
 
 
 def _basics(airflow_bin: Path, home: Path) -> dict[str, str]:
@@ -218,51 +247,37 @@ def _commands(port: int) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _prepare(
-    root: Path,
-    home: Path,
-    environment: str,
-    postgres: PostgresEndpoint,
-    airflow_bin: Path,
-    variables: Mapping[str, str],
-    kept: Secrets,
-    on_progress: Progress,
+def _have_database(
+    root: Path, environment: str, postgres: PostgresEndpoint, airflow_bin: Path, on_progress: Progress
 ) -> None:
-    """Have folder, passwords and a database of this version of Airflow."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(home / "passwords.json", json.dumps({USERNAME: kept.password}).encode())
-    version = _version(airflow_bin)
+    """Have the environment's database, of this version of Airflow."""
     name = f"airflow_{environment}"
     if not postgres.has_database(name):
-        template = f"airflow_template_{version.replace('.', '_')}"
-        with _guard(root, "airflow-template"):
-            postgres.create_database(template)
-            _migrate(root, postgres, template, version, airflow_bin, variables, on_progress)
-            postgres.create_database(name, template=template)
-            _set_note(postgres, name, version)
-    _migrate(root, postgres, name, version, airflow_bin, variables, on_progress)
+        prepare(root, postgres=postgres, airflow_bin=airflow_bin, on_progress=on_progress)
+        with _guard(root, "airflow-template"):  # nobody may be connected to what is copied
+            postgres.create_database(name, template=_template(airflow_bin))
+            _set_note(postgres, name, _version(airflow_bin))
+    _migrate(root, postgres, name, airflow_bin, on_progress)
 
 
-def _migrate(
-    root: Path,
-    postgres: PostgresEndpoint,
-    name: str,
-    version: str,
-    airflow_bin: Path,
-    variables: Mapping[str, str],
-    on_progress: Progress,
-) -> None:
+def _template(airflow_bin: Path) -> str:
+    return f"airflow_template_{_version(airflow_bin).replace('.', '_')}"
+
+
+def _migrate(root: Path, postgres: PostgresEndpoint, name: str, airflow_bin: Path, on_progress: Progress) -> None:
     """Bring a database to this version of Airflow; a comment on it says which one it has."""
+    version = _version(airflow_bin)
     if _note(postgres, name) == version:
         return
     on_progress(f"migrating {name} to Airflow {version}")
-    connection = postgres.dsn(name).replace("postgresql://", "postgresql+psycopg2://", 1)
+    home = root / "airflow-migration"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = root / "logs" / f"{name}-migrate.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
         done = subprocess.run(
             [str(airflow_bin), "db", "migrate"],
-            env={**variables, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": connection},
+            env={**_basics(airflow_bin, home), **_variables({"database": _database(postgres.dsn(name))})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -273,6 +288,19 @@ def _migrate(
             f"Airflow's database {name} cannot be migrated:\n{log.read_text()[-1500:]}", fix=f"read {log}"
         )
     _set_note(postgres, name, version)
+
+
+def _database(address: str) -> dict[str, object]:
+    return {"sql_alchemy_conn": address.replace("postgresql://", "postgresql+psycopg2://", 1)}
+
+
+def _variables(options: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Return section -> option -> value as the environment variables that Airflow reads."""
+    return {
+        f"AIRFLOW__{section.upper()}__{name.upper()}": str(value)
+        for section, chosen in options.items()
+        for name, value in chosen.items()
+    }
 
 
 def _note(postgres: PostgresEndpoint, name: str) -> str | None:
@@ -299,31 +327,31 @@ def _version(airflow_bin: Path) -> str:
 
 def _start(
     root: Path, environment: str, airflow_bin: Path, variables: Mapping[str, str], port: int, home: Path
-) -> dict[Process, bool]:
-    """Have the three processes running; say of each whether it had to be started."""
-    started = {}
-    for part, arguments in _commands(port).items():
-        process = Process(root, part_name(environment, part))
-        started[process] = process.ensure(
+) -> list[str]:
+    """Have the three processes running; return those that had to be started."""
+    return [
+        part
+        for part, arguments in _commands(port).items()
+        if Process(root, part_name(environment, part)).ensure(
             [str(airflow_bin), *arguments],
             environment=variables,
             ports={"http": port} if part == "api-server" else {},
             cwd=home,
         )
-    return started
+    ]
 
 
-def _wait(endpoint: AirflowEndpoint, processes: tuple[Process, ...], on_progress: Progress) -> None:
+def _wait(endpoint: AirflowEndpoint, processes: Mapping[str, Process], on_progress: Progress) -> None:
     """Return when the three say they are healthy; raise `Unavailable` at once when one of them ended."""
     began = time.monotonic()
     told = 0.0
-    while not _is_healthy(endpoint):
+    while not _is_healthy(endpoint, processes):
         elapsed = time.monotonic() - began
-        for process in processes:
+        for process in processes.values():
             if not process.is_alive():
                 raise Unavailable(f"{process.name} ended while starting:\n{process.tail()}", fix=f"read {process.log}")
         if elapsed > READY_TIMEOUT_S:
-            tails = "\n".join(f"{process.name}:\n{process.tail(4)}" for process in processes)
+            tails = "\n".join(f"{process.name}:\n{process.tail(4)}" for process in processes.values())
             raise Unavailable(f"Airflow was not healthy after {READY_TIMEOUT_S:.0f} s:\n{tails}")
         if elapsed - told >= 5:
             told = elapsed
@@ -331,13 +359,26 @@ def _wait(endpoint: AirflowEndpoint, processes: tuple[Process, ...], on_progress
         time.sleep(0.25)
 
 
-def _is_healthy(endpoint: AirflowEndpoint) -> bool:
+def _is_healthy(endpoint: AirflowEndpoint, processes: Mapping[str, Process]) -> bool:
+    """Return whether each part is healthy by its own word: what a dead predecessor said last counts for nothing."""
     try:
         answer = httpx.get(f"{endpoint.base_url}/api/v2/monitor/health", timeout=5.0, trust_env=False)
         parts = answer.json()
-        return answer.status_code == 200 and all(parts[name]["status"] == "healthy" for name in HEALTHY)
+        return (
+            answer.status_code == 200
+            and all(parts[name]["status"] == "healthy" for name in HEALTHY)
+            and all(
+                _is_since(parts[part.replace("-", "_")][heartbeat], processes[part])
+                for part, heartbeat in HEARTBEATS.items()
+            )
+        )
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return False
+
+
+def _is_since(heartbeat: str, process: Process) -> bool:
+    record = process.record
+    return record is not None and datetime.fromisoformat(heartbeat) >= datetime.fromisoformat(record.started_at)
 
 
 def _secrets(root: Path, environment: str) -> Secrets:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import boto3
 
+from slipway import config
 from slipway.config import ENVIRONMENTS, Environment
 from slipway.errors import Unavailable
 from slipway.sandbox import airflow, environment, postgres, sources
@@ -107,6 +108,8 @@ class Platform:
             self._start_snowflake(progress)
             self._load_sources(database.result(), progress)
             installed.result()
+        for name in self._broken_airflows():
+            self.airflow(config.load(name, folder=self.project / "config"), progress)
 
     def airflow(self, environment_: Environment, progress: Progress) -> airflow.AirflowEndpoint:
         """Have the environment's Airflow running, and return where it answers.
@@ -159,13 +162,19 @@ class Platform:
             )
         return tuple(found)
 
-    def require(self) -> None:
-        """Return when every part runs; raise `Unavailable` that names the ones that do not."""
-        found = self.status()
+    def require(self, environment: str) -> None:
+        """Return when every part that an environment needs runs; raise `Unavailable` that names those that do not."""
+        own = f"airflow-{environment}-"
+        found = [part for part in self.status() if not part.name.startswith("airflow-") or part.name.startswith(own)]
         if not found:
             raise Unavailable("the embedded platform does not run", fix="invoke sandbox.up")
         if down := [part.name for part in found if part.state != "running"]:
             raise Unavailable(f"the embedded platform is not whole: {', '.join(down)} died", fix="invoke sandbox.up")
+
+    def _broken_airflows(self) -> tuple[str, ...]:
+        """Return the environments whose Airflow ran and has lost a part."""
+        died = [part.name for part in self.status() if part.state != "running"]
+        return tuple(name for name in ENVIRONMENTS if any(part.startswith(f"airflow-{name}-") for part in died))
 
     def logs(self, part: str, lines: int) -> str:
         """Return the last lines of one part's log; raise `Unavailable` for an unknown part."""

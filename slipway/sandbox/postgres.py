@@ -20,7 +20,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -115,8 +115,16 @@ class Installation:
     moves_with: tuple[Path, ...] = ()  # folders side by side that refer to one another
 
 
-def ensure(root: Path, *, on_progress: Callable[[str], None] = lambda line: None) -> PostgresEndpoint:
+def ensure(
+    root: Path,
+    *,
+    on_progress: Callable[[str], None] = lambda line: None,
+    available: Sequence[Installation] | None = None,
+) -> PostgresEndpoint:
     """Return the running embedded PostgreSQL of a platform, started or recovered if need be.
+
+    Args:
+        available: server programs to choose from; those of the machine and of the Python environment unless given.
 
     Side effects: creates the cluster the first time; starts a process; writes `<root>/secrets/postgres`.
 
@@ -134,7 +142,8 @@ def ensure(root: Path, *, on_progress: Callable[[str], None] = lambda line: None
         process.stop(how=signal.SIGINT)
         owner = _owner()
         data = _home(root, owner) / "data"
-        programs = _reachable(_choose(data), data.parent, owner).programs
+        chosen = _choose(data, installations() if available is None else available)
+        programs = _reachable(chosen, data.parent, owner).programs
         _clear(data)
         if not data.exists():
             on_progress("creating the PostgreSQL cluster")
@@ -194,8 +203,7 @@ def _packaged() -> Iterator[Installation]:
         yield Installation(programs=programs, version=version, moves_with=moves)
 
 
-def _choose(data: Path) -> Installation:
-    available = installations()
+def _choose(data: Path, available: Sequence[Installation]) -> Installation:
     if not available:
         raise ConfigurationError(
             "no PostgreSQL server programs were found",

