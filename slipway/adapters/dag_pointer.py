@@ -22,8 +22,7 @@ class DagPointer:
         pointer = self._bucket.pointer()
         if pointer is None or pointer.version != step.version or self._airflow.import_errors():
             return False
-        dags = self._airflow.dags()
-        return all(dag_id in dags and dags[dag_id].version == step.version for dag_id in step.dag_ids)
+        return not self._airflow.behind(step.version, step.dag_ids, since=self._bucket.pointer_moved_at())
 
     def flip(self, step: FlipPointer, progress: Progress) -> Outcome:
         """Write the pointer and wait.
@@ -47,6 +46,7 @@ class DagPointer:
             step.version,
             step.dag_ids,
             timeout_s=self._timeout_s,
+            since=self._bucket.pointer_moved_at(),
             on_tick=progress,
         )
         waited_s = time.monotonic() - began

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import botocore.exceptions
@@ -49,7 +50,28 @@ class ReleaseBucket:
         if found is None:
             return None
         content, etag = found
-        return Pointer.from_mapping({**json.loads(content), "etag": etag}, origin=f"s3://{self.bucket}/{POINTER}")
+        origin = f"s3://{self.bucket}/{POINTER}"
+        try:
+            document = dict(json.loads(content))
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"{origin} is no pointer: {error}", fix="restore the object's previous version in the bucket"
+            ) from error
+        return Pointer.from_mapping({**document, "etag": etag}, origin=origin)
+
+    def pointer_moved_at(self) -> datetime | None:
+        """Return when the pointer was last written, in whole seconds as S3 says it; None before the first time."""
+
+        def read() -> datetime | None:
+            try:
+                moved_at: datetime = self._s3.head_object(Bucket=self.bucket, Key=POINTER)["LastModified"]
+            except botocore.exceptions.ClientError as error:
+                if code_of(error) in ("NoSuchKey", "404", "NoSuchBucket"):
+                    return None
+                raise
+            return moved_at
+
+        return _translated(f"s3://{self.bucket}/{POINTER}", read)
 
     def has_version(self, version: str) -> bool:
         """Return whether the version's archive stands there and matches its digest."""

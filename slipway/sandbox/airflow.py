@@ -229,7 +229,7 @@ def settings(home: Path, *, database: str, port: int, kept: Secrets, plugins: Pa
 def _basics(airflow_bin: Path, home: Path) -> dict[str, str]:
     """Return what a program needs of its surroundings; nothing else of the caller's environment gets in."""
     return {
-        "PATH": f"{airflow_bin.parent}:{os.environ.get('PATH', os.defpath)}",
+        "PATH": f"{airflow_bin.parent}:{os.defpath}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "TZ": "UTC",

@@ -106,8 +106,12 @@ class Platform:
             installed = pool.submit(environment.ensure_airflow, self.project, progress=progress)
             aws.result()
             self._start_snowflake(progress)
-            self._load_sources(database.result(), progress)
-            installed.result()
+            programs, endpoint = installed.result(), database.result()
+            prepared = pool.submit(
+                airflow.prepare, self.root, postgres=endpoint, airflow_bin=programs / "airflow", on_progress=progress
+            )
+            self._load_sources(endpoint, progress)
+            prepared.result()
         for name in self._broken_airflows():
             self.airflow(config.load(name, folder=self.project / "config"), progress)
 
