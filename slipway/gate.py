@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import Field
+
 from slipway.documents import Document
 from slipway.migration import edited_scripts, late_scripts, scripts_without_undo
 from slipway.observation import Observation
@@ -26,7 +28,7 @@ class CheckReport(Document):
     """What the checks of a release found before anything was touched: DAGs imported, dbt project compiled."""
 
     dag_ids: tuple[str, ...] = ()
-    dag_files: dict[str, str] = {}  # DAG id -> its file
+    dag_files: dict[str, str] = Field(default_factory=dict)  # DAG id -> its file
     dag_problems: tuple[Problem, ...] = ()
     dbt_problems: tuple[Problem, ...] = ()
 

@@ -6,6 +6,8 @@ themselves and are left out of it.
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from slipway.documents import Document
 
 
@@ -73,7 +75,7 @@ class OpenRun(Document):
 class OrchestratorFacts(Document):
     """What Airflow reports of itself."""
 
-    versions: dict[str, str | None] = {}  # DAG id -> version it was last parsed from
+    versions: dict[str, str | None] = Field(default_factory=dict)  # DAG id -> version it was last parsed from
     import_errors: tuple[str, ...] = ()
     open_runs: tuple[OpenRun, ...] = ()
 
@@ -98,7 +100,7 @@ class Observation(Document):
     pointer: Pointer | None
     orchestrator: OrchestratorFacts
     uploaded: tuple[str, ...] = ()  # versions whose archive stands in the release bucket with the right digest
-    live_components: dict[str, str] = {}  # component -> digest, of the release the pointer names
+    live_components: dict[str, str] = Field(default_factory=dict)  # component -> digest of the live release
 
     @property
     def base(self) -> Base:

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from slipway.deployment import Deployment
 from slipway.errors import Blocked
+from slipway.observation import Observation
 
 
-def previous_deployment(history: Sequence[Deployment], *, live_version: str | None) -> Deployment | None:
-    """Return the latest success of another version than the live one that has not been rolled back from, or None.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Live:
+    """What an environment shows: the version its DAGs follow and the slot its readers see."""
 
-    Going back twice goes back further: a version that a rollback left is not a target of the next.
+    version: str | None
+    slot: str | None
+
+    def is_all_of(self, deployment: Deployment) -> bool:
+        """Return whether what the deployment made is live, whole."""
+        return (self.version, self.slot) == (deployment.version, deployment.slot)
+
+
+def live_in(seen: Observation) -> Live:
+    """Return what an observed environment shows."""
+    pointer, published = seen.pointer, seen.warehouse.published
+    return Live(version=pointer.version if pointer else None, slot=published.slot if published else None)
+
+
+def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment | None:
+    """Return the latest success that is not what is live and has not been rolled back from, or None.
+
+    Going back twice goes back further: a version that a rollback left is not a target of the next. When a deployment
+    failed halfway, its new slot under the old DAGs, the target is the success before it.
 
     Args:
         history: deployments, oldest first.
@@ -25,14 +46,14 @@ def previous_deployment(history: Sequence[Deployment], *, live_version: str | No
                 stack.pop()
         elif not stack or stack[-1].version != one.version:
             stack.append(one)
-    while stack and stack[-1].version == live_version:
+    while stack and live.is_all_of(stack[-1]):
         stack.pop()
     return stack[-1] if stack else None
 
 
-def rollback_target(history: Sequence[Deployment], *, live_version: str | None, environment: str) -> Deployment:
+def rollback_target(history: Sequence[Deployment], live: Live, *, environment: str) -> Deployment:
     """Return the deployment to go back to; raise `Blocked` when there is none."""
-    target = previous_deployment(history, live_version=live_version)
+    target = previous_deployment(history, live)
     if target is None:
         raise Blocked(
             f"nothing to roll back to: {environment} has no earlier successful release",

@@ -13,11 +13,12 @@ from slipway.adapters.git import Git
 from slipway.errors import Blocked, Unavailable
 from slipway.launch import Launch, launch
 from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
-from slipway.rollback import previous_deployment, rollback_target
+from slipway.rollback import Live, live_in, previous_deployment, rollback_target
 from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
 from slipway.wiring import Operation, Site, bootstrap, open_site, operate, operate_earlier
 
 _ENV = "the environment: dev, staging or prod"
+NOTHING_LIVE = Live(version=None, slot=None)
 _JSON = "print one JSON document on standard output"
 
 
@@ -49,9 +50,8 @@ def rollback(_: Context, env: str, json: bool = False) -> None:
     began = time.monotonic()
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         if not site.is_bootstrapped():
-            rollback_target((), live_version=None, environment=env)
-        live = site.bucket.pointer()
-        target = rollback_target(site.history(), live_version=live.version if live else None, environment=env)
+            rollback_target((), NOTHING_LIVE, environment=env)
+        target = rollback_target(site.history(), live_in(site.observe_live()), environment=env)
         operation = operate_earlier(site, target)
         with stops_at_boundaries(shown) as is_stopping:
             done = launch(site, operation, purpose="rollback", listener=shown, is_stopping=is_stopping)
@@ -139,8 +139,7 @@ def _status(site: Site) -> dict[str, Any]:
     """Return the status document: what is live as the environment itself says it, and what the journal says of it."""
     with_versions = site.observe_live()
     past = site.history()
-    live = with_versions.pointer
-    previous = previous_deployment(past, live_version=live.version if live else None)
+    previous = previous_deployment(past, live_in(with_versions))
     return render.status_document(
         site.environment.name,
         site.environment.target,

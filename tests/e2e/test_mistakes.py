@@ -19,21 +19,22 @@ from tests.e2e.conftest import House
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture(scope="module", autouse=True)
-def live(house: House) -> None:
-    """Have something live, whatever ran before."""
+@pytest.fixture(scope="module")
+def live(house: House) -> dict[str, Any]:
+    """Have something live, whatever ran before, and give what it is."""
     house.git("reset", "-q", "--hard")
     house.invoke("deploy", "--env", "staging")
+    return facts(house)
 
 
 @pytest.fixture(autouse=True)
-def untouched(house: House) -> Iterator[None]:
+def untouched(house: House, live: dict[str, Any]) -> Iterator[None]:
     """Put the work tree back, and assert that what is live did not move."""
-    before, commit = facts(house), house.git("rev-parse", "HEAD").strip()
+    commit = house.git("rev-parse", "HEAD").strip()
     yield
     house.git("reset", "-q", "--hard", commit)
     house.git("clean", "-q", "-f", "-d", "dags", "dbt", "snowflake_migrations", "config")
-    assert facts(house) == before
+    assert facts(house) == live
 
 
 def facts(house: House) -> dict[str, Any]:

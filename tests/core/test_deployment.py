@@ -1,0 +1,142 @@
+"""What happened is what the events fold to; and where a rollback goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from slipway.deployment import TRANSITIONS, Deployment, Event, EventKind, fold, median_durations_ms
+from slipway.errors import Blocked
+from slipway.rollback import Live, previous_deployment, rollback_target
+
+from .conftest import MemoryJournal
+
+FACTS: dict[str, Any] = {
+    "plan": "p" * 64,
+    "purpose": "deploy",
+    "release": "r" * 64,
+    "version": "r-s",
+    "slot": "AAAAAAAA",
+    "replaces": None,
+    "by": "ann",
+    "commit": None,
+}
+OUTCOME = {"summary": "ok", "found": False, "evidence": {}, "duration_ms": 1500, "outside_ms": 1000}
+
+
+def told(*events: tuple[EventKind, dict[str, Any]]) -> Deployment:
+    journal = MemoryJournal()
+    for kind, data in events:
+        journal.append("d-1", kind, data)
+    (deployment,) = fold(journal.events())
+    return deployment
+
+
+STARTED: tuple[EventKind, dict[str, Any]] = ("step-started", {"kind": "build", "summary": "dbt build"})
+
+
+def test_a_step_that_started_and_never_ended_is_unknown() -> None:
+    deployment = told(("began", FACTS), STARTED)
+    assert [step.state for step in deployment.steps] == ["unknown"]
+    assert deployment.duration_ms is None
+
+
+def test_a_resumed_deployment_is_one_deployment_with_the_whole_story() -> None:
+    deployment = told(
+        ("began", FACTS),
+        STARTED,
+        ("resumed", FACTS),
+        STARTED,
+        ("step-done", OUTCOME),
+        ("verifying", {}),
+        ("succeeded", {}),
+    )
+    assert deployment.state == "succeeded"
+    assert [step.state for step in deployment.steps] == ["unknown", "done"]
+    assert deployment.duration_ms == 6000
+
+
+ALLOWED = {(before, kind) for before, kind in TRANSITIONS if before is not None}
+
+
+@pytest.mark.parametrize("kind", sorted({kind for _, kind in TRANSITIONS} - {"began", "resumed"}))
+def test_nothing_but_a_resumption_follows_an_end(kind: EventKind) -> None:
+    journal = MemoryJournal()
+    for name, data in (("began", FACTS), ("failed", {"message": "x"})):
+        journal.append("d-1", name, data)  # type: ignore[arg-type]
+    journal.append("d-1", kind, {**FACTS, **OUTCOME, "message": "x"})
+    assert ("failed", kind) not in ALLOWED
+    with pytest.raises(ValueError, match=f"{kind} after failed"):
+        fold(journal.events())
+
+
+def test_a_forecast_is_the_median_of_what_was_really_done() -> None:
+    journal = MemoryJournal()
+    for number, duration in enumerate((1000, 9000, 2000)):
+        name = f"d-{number}"
+        journal.append(name, "began", FACTS)
+        journal.append(name, *STARTED)
+        journal.append(name, "step-done", {**OUTCOME, "duration_ms": duration})
+        journal.append(name, *STARTED)
+        journal.append(name, "step-done", {**OUTCOME, "found": True, "duration_ms": 1})
+    assert median_durations_ms(fold(journal.events())) == {"build": 2000}
+
+
+def test_an_event_reads_back_the_same() -> None:
+    event = MemoryJournal().append("d-1", "began", FACTS)
+    assert Event.from_bytes(event.to_bytes(), origin="memory") == event
+
+
+def history(*entries: tuple[str, str]) -> tuple[Deployment, ...]:
+    """Return successes of (purpose, version); a `!` after the version means it failed."""
+    journal = MemoryJournal()
+    for number, (purpose, version) in enumerate(entries):
+        name = version.rstrip("!")
+        facts = {**FACTS, "purpose": purpose, "version": name, "release": name * 64, "slot": name.upper() * 8}
+        journal.append(f"d-{number}", "began", facts)
+        if version.endswith("!"):
+            journal.append(f"d-{number}", "failed", {"message": "x"})
+        else:
+            journal.append(f"d-{number}", "verifying", {})
+            journal.append(f"d-{number}", "succeeded", {})
+    return fold(journal.events())
+
+
+NOTHING = Live(version=None, slot=None)
+
+
+def whole(version: str) -> Live:
+    return Live(version=version, slot=version.upper() * 8)
+
+
+@pytest.mark.parametrize(
+    ("entries", "live", "target"),
+    [
+        ([], NOTHING, None),
+        ([("deploy", "a")], whole("a"), None),
+        ([("deploy", "a"), ("deploy", "b")], whole("b"), "a"),
+        ([("deploy", "a"), ("deploy", "b!")], whole("a"), None),
+        ([("deploy", "a"), ("deploy", "b"), ("deploy", "c!")], whole("b"), "a"),
+        ([("deploy", "a"), ("deploy", "b"), ("rollback", "a")], whole("a"), None),
+        ([("deploy", "a"), ("deploy", "b"), ("deploy", "c"), ("rollback", "b")], whole("b"), "a"),
+        ([("deploy", "a"), ("deploy", "b"), ("rollback", "a"), ("deploy", "c")], whole("c"), "a"),
+        ([("deploy", "a"), ("deploy", "b"), ("deploy", "a")], whole("a"), "b"),
+        ([("deploy", "a"), ("deploy", "b!")], whole("b"), "a"),
+        ([("deploy", "a"), ("deploy", "b!")], Live(version="a", slot="B" * 8), "a"),
+        ([("deploy", "a"), ("deploy", "b!")], Live(version="b", slot="B" * 8), "a"),
+    ],
+    ids=lambda value: (
+        str(value) if not isinstance(value, list) else "-".join(version for _, version in value) or "none"
+    ),
+)
+def test_a_rollback_goes_to_the_last_success_that_was_not_taken_back(
+    entries: list[tuple[str, str]], live: Live, target: str | None
+) -> None:
+    found = previous_deployment(history(*entries), live)
+    assert (found.version if found else None) == target
+
+
+def test_without_an_earlier_success_a_rollback_is_refused() -> None:
+    with pytest.raises(Blocked, match="nothing to roll back to"):
+        rollback_target(history(("deploy", "a")), whole("a"), environment="staging")
