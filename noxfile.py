@@ -2,30 +2,62 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_existing_virtualenvs = True
 
-ROOT = Path(__file__).parent
 TOOLS = ("--require-hashes", "-r", "requirements/tools.txt")
+
+
+def _pytest(session: nox.Session, *paths: str) -> None:
+    """Run pytest where everything is installed, Airflow in its own environment included."""
+    session.install(*TOOLS)
+    session.env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled modules make every process of the tests start faster
+    session.run("python", "-m", "slipway.sandbox.environment", "airflow")
+    session.run("python", "-m", "pytest", *(session.posargs or paths))
 
 
 @nox.session(python="3.11")
 def tests(session: nox.Session) -> None:
     """Every test, on real parts: `./nox -s tests -- tests/core -k plan`."""
-    session.install(*TOOLS)
-    session.env.pop("PYTHONDONTWRITEBYTECODE", None)
-    session.run("python", "-m", "slipway.sandbox.environment", "airflow")
-    session.run("python", "-m", "pytest", *(session.posargs or ["tests"]))
+    _pytest(session, "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "tests")
+
+
+@nox.session(python="3.11")
+def dags(session: nox.Session) -> None:
+    """The DAG files under the Airflow they will run on, and the library they share."""
+    _pytest(session, "tests/dags", "tests/etl")
+
+
+@nox.session(python="3.11")
+def dbt(session: nox.Session) -> None:
+    """The dbt project: structure, builds, and every data test against a planted fault."""
+    _pytest(session, "tests/dbt")
+
+
+@nox.session(python="3.11")
+def migrations(session: nox.Session) -> None:
+    """The migration scripts: from nothing to the top, each undone, repeated."""
+    _pytest(session, "tests/migrations")
+
+
+@nox.session(python="3.11")
+def contract(session: nox.Session) -> None:
+    """The embedded Snowflake against what Snowflake documents."""
+    _pytest(session, "tests/snowflake")
+
+
+@nox.session(python="3.11")
+def e2e(session: nox.Session) -> None:
+    """The commands as a person gives them, on a platform of its own."""
+    _pytest(session, "tests/e2e")
 
 
 @nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
-    """Ruff on Python, terraform fmt, sqlfluff on models and migrations."""
+    """Ruff on Python, sqlfluff on models and migrations."""
     session.install(*TOOLS)
     session.run("ruff", "check", *session.posargs, ".")
     session.run("ruff", "format", "--check", ".")

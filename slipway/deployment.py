@@ -63,7 +63,7 @@ class StepRecord:
     summary: str
     state: Literal["unknown", "done", "found done", "failed"] = "unknown"
     duration_ms: int = 0
-    outside_ms: int = 0  # of it, spent in terraform, dbt, schemachange and Airflow
+    outside_ms: int = 0  # of it, spent outside Slipway: `ports.Outcome.outside_s`
     evidence: Mapping[str, Any] = field(default_factory=dict)
     message: str | None = None
 

@@ -30,7 +30,7 @@ class Outcome:
     Attributes:
         summary: one line for people.
         evidence: facts that prove it: ids, counts, digests; plain data without floats.
-        outside_s: seconds spent inside terraform, dbt, schemachange or waiting for Airflow.
+        outside_s: seconds spent in terraform, dbt, schemachange, the warehouse's statements or waiting for Airflow.
     """
 
     summary: str

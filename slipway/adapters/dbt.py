@@ -100,12 +100,12 @@ class DbtSlots:
             StepFailed: a model or a data test failed; the slot stays incomplete and unpublished.
         """
         self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
+        began = time.monotonic()
         cloned = self._clone(step, progress) if step.clone_from else 0
         state = self._state(step.clone_from) if step.clone_from else None
         selection = ["--full-refresh"]
         if state is not None:
             selection += ["--select", "state:modified+", "config.materialized:view", "--state", str(state)]
-        began = time.monotonic()
         code, lines = _dbt(
             "build",
             self._project,

@@ -161,10 +161,15 @@ class Platform:
                     state="running" if alive else "died",
                     address=ports,
                     pid=record.pid if alive else None,
-                    note="" if alive else f"see {part.log.relative_to(self.project)}",
+                    note=self._note(part) if alive else f"see {part.log.relative_to(self.project)}",
                 )
             )
         return tuple(found)
+
+    def _note(self, part: Process) -> str:
+        """Return how a person gets in, where one can."""
+        home, found, _ = part.name.partition("-api-server")
+        return f"user {airflow.USERNAME}, password in .sandbox/{home}/passwords.json" if found else ""
 
     def require(self, environment: str) -> None:
         """Return when every part that an environment needs runs; raise `Unavailable` that names those that do not."""

@@ -23,6 +23,7 @@ from slipway.adapters.snowflake import Address, Session
 from slipway.config import Principal
 from slipway.sandbox import postgres
 from slipway.sandbox.platform import SOURCE_DATABASE, Platform
+from tests.report import tell
 
 PROJECT = Path(__file__).parents[2]
 COMMAND_S = 600  # seconds one command may take
@@ -202,10 +203,6 @@ class Reader:
 
 @pytest.fixture(scope="session", autouse=True)
 def timings(house: House, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Print how long every command took, at the end."""
+    """Have it printed at the end how long every command took."""
     yield
-    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.ensure_newline()
-        reporter.section("commands of the end-to-end tests", sep="-")
-        reporter.write_line("\n".join(house.timings))
+    tell(request.config, "commands of the end-to-end tests", *house.timings)
