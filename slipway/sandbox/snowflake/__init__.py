@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def in_process(state: Path | None = None) -> Iterator[Callable[..., Session]]:
+def in_process(state: Path | None = None, *, s3: Any = None) -> Iterator[Callable[..., Session]]:
     """Give a `connect(**kwargs)` that takes what `snowflake.connector.connect` takes, without a server.
 
     Args:
         state: folder to keep everything in; None takes a temporary one that is removed at the end.
+        s3: the boto3 client that external stages are read through; None makes one from the environment.
     Side effects: locks the folder. Sessions still open at the end are closed.
     """
     from slipway.sandbox.snowflake.instance import Instance
 
     with contextlib.ExitStack() as stack:
         folder = state or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="embedded-snowflake-")))
-        instance = Instance(folder)
+        instance = Instance(folder, s3=s3)
         stack.callback(instance.close)
 
         def connect(**arguments: Any) -> Session:

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         serve(port=chosen.port, state=chosen.state, ready_file=chosen.ready_file, keys=chosen.keys)
     except (FolderInUseError, OSError) as failure:
-        print(f"cannot serve: {failure}", file=sys.stderr)
+        sys.stderr.write(f"cannot serve: {failure}\n")
         return 1
     return 0
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from snowflake.connector.errors import ProgrammingError
 
 from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake.privilege import RELATION_KINDS, Grant
 from slipway.sandbox.snowflake.reader import Name
-from slipway.sandbox.snowflake.registry import RELATION_KINDS, Grant, Registry
+from slipway.sandbox.snowflake.registry import Registry
 
 if TYPE_CHECKING:
     from slipway.sandbox.snowflake.session import Session

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-from fakesnow import transforms
+import sqlglot
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.dialect import parse_one
-from fakesnow.expr import key_command
 from fakesnow.rowtype import describe_as_result_metadata
 from snowflake.connector.cursor import ResultMetadata
 from snowflake.connector.errors import Error
@@ -21,14 +19,21 @@ from sqlglot import exp
 from slipway.sandbox.snowflake import (
     catalog,
     definition,
+    describe,
     error,
     grant,
     load,
     merge,
+    move,
     principal,
+    relation,
     resolution,
     script,
+    sequence,
     show,
+    stage,
+    text,
+    translation,
 )
 from slipway.sandbox.snowflake import session as sessions
 from slipway.sandbox.snowflake.history import Entry
@@ -40,31 +45,42 @@ Parameters = Sequence[Any] | dict[Any, Any] | None
 Handler = Callable[["Cursor", Reader], Result | None]
 
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "UNDROP", "GRANT", "REVOKE", "COMMENT"})
+# what is understood by parsing the whole statement
+_PARSED = frozenset({"SELECT", "WITH", "(", "VALUES", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP"})
+_UNSUPPORTED = frozenset({"EXPLAIN", "UNDROP", "DESCRIBE", "DESC"})
 _DML = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
 
 # first word -> the modules asked in turn; one that does not know the statement returns None
 _HANDLERS: dict[str, tuple[Handler, ...]] = {
-    "USE": (lambda cursor, reader: sessions.handle_use(cursor.session, reader),),
-    "CREATE": (catalog.handle_create, principal.handle_create),
-    "DROP": (catalog.handle_drop, principal.handle_drop),
-    "ALTER": (catalog.handle_alter, principal.handle_alter, definition.handle_alter),
+    "SET": (sessions.handle_variable,),
+    "UNSET": (sessions.handle_variable,),
+    "USE": (sessions.handle_use,),
+    "CREATE": (catalog.handle_create, stage.handle_create, sequence.handle_create, principal.handle_create),
+    "DROP": (catalog.handle_drop, stage.handle_drop, sequence.handle_drop, principal.handle_drop),
+    "ALTER": (move.handle_alter, principal.handle_alter, definition.handle_alter),
     "UNDROP": (catalog.handle_undrop,),
     "GRANT": (grant.handle,),
     "REVOKE": (grant.handle,),
     "SHOW": (show.handle_show,),
-    "DESCRIBE": (show.handle_describe,),
-    "DESC": (show.handle_describe,),
+    "DESCRIBE": (describe.handle_describe,),
+    "DESC": (describe.handle_describe,),
     "COMMENT": (definition.handle_comment,),
     "MERGE": (merge.handle,),
     "COPY": (load.handle,),
+    "LIST": (stage.handle_list,),
+    "LS": (stage.handle_list,),
+    "REMOVE": (stage.handle_remove,),
+    "RM": (stage.handle_remove,),
+    "PUT": (stage.handle_put,),
+    "GET": (stage.handle_get,),
     "TRUNCATE": (definition.handle_truncate,),
-    "EXECUTE": (script.handle_execute_immediate,),
+    "PERFORM": (script.handle_execute_immediate,),
     "CALL": (script.handle_call,),
     "DECLARE": (script.handle_block,),
 }
 
 
-class Cursor(FakeSnowflakeCursor):
+class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not typed here
     """A cursor of the embedded Snowflake, over the wire and in process."""
 
     def __init__(self, session: Session, *, as_dict: bool = False) -> None:
@@ -73,6 +89,7 @@ class Cursor(FakeSnowflakeCursor):
         self.result = Result.status()
         self._rows: list[tuple[Any, ...]] | None = None
         self._fetched = 0
+        self.upload: dict[str, Any] | None = None  # what a PUT tells its client to do
 
     # running -------------------------------------------------------------------------------------------------------
 
@@ -81,7 +98,7 @@ class Cursor(FakeSnowflakeCursor):
         started = time.time()
         failure: Error | None = None
         self._sfqid, self._rows, self._fetched = str(uuid.uuid4()), None, 0
-        self._last_transformed = None
+        self.upload = None
         try:
             self.result = self._run(command, params, kwargs.get("binding_params"))
             self._finish(kwargs)
@@ -101,14 +118,8 @@ class Cursor(FakeSnowflakeCursor):
         self._arrow_table = self.result.table
         self.session.last_query_id = self._sfqid
         self.session.results_cache[str(self._sfqid)] = self.result
-        transformed = self._last_transformed
-        if transformed is not None and not kwargs.get("server") and (put := transformed.args.get("put_stage_data")):
-            self._put_files(put)
-            table = self._arrow_table
-            assert table is not None
-            self.result = Result(
-                columns=tuple((f.name, "VARCHAR") for f in table.schema), table=table.cast(_texts(table)), rowcount=table.num_rows
-            )
+        if self.upload is not None and not kwargs.get("server"):
+            self.result = stage.put_here(self.upload)
 
     def _record(self, command: str, started: float, failure: Error | None) -> None:
         session = self.session
@@ -143,12 +154,13 @@ class Cursor(FakeSnowflakeCursor):
             return answer
         if reader.verb == "BEGIN":
             return script.handle_block(self, reader)
-        if reader.verb in ("EXECUTE", "CALL", "DECLARE"):
+        if reader.verb in ("PERFORM", "CALL", "DECLARE"):
             answer = self._ask(_HANDLERS[reader.verb], reader)
-            assert answer is not None
+            if answer is None:
+                raise error.unsupported(reader.verb)
             return answer
         self._prepare_transaction(reader.verb)
-        with catalog.holding(self.session, reader):
+        with move.holding(self.session, reader):
             try:
                 return self._answer(reader, values)
             except BaseException as failure:
@@ -158,9 +170,9 @@ class Cursor(FakeSnowflakeCursor):
 
     def _control_transaction(self, reader: Reader) -> Result | None:
         transaction, verb, more = self.session.transaction, reader.verb, len(reader.words) > 1
-        if verb == "BEGIN" and (not more or reader.peek(1) in ("WORK", "TRANSACTION", "NAME")):
-            transaction.begin()
-        elif verb == "START" and reader.peek(1) == "TRANSACTION":
+        if (verb == "BEGIN" and (not more or reader.peek(1) in ("WORK", "TRANSACTION", "NAME"))) or (
+            verb == "START" and reader.peek(1) == "TRANSACTION"
+        ):
             transaction.begin()
         elif verb == "COMMIT" and (not more or reader.peek(1) == "WORK"):
             transaction.commit()
@@ -188,23 +200,32 @@ class Cursor(FakeSnowflakeCursor):
     def _answer(self, reader: Reader, values: Parameters) -> Result:
         self.values = values
         answer = self._ask(_HANDLERS.get(reader.verb, ()), reader)
-        return answer if answer is not None else self.run_parsed(parse_one(reader.sql))
+        if answer is not None:
+            return answer
+        if reader.verb in _UNSUPPORTED:
+            raise error.unsupported(reader.verb)
+        if reader.verb not in _PARSED:
+            raise error.syntax(f"syntax error line 1 at position 0 unexpected '{reader.verb}'.")
+        return self.run_parsed(parse_one(reader.sql))
 
     # parsed statements ---------------------------------------------------------------------------------------------
 
-    def run_parsed(self, expression: exp.Expression) -> Result:
+    def run_parsed(self, expression: exp.Expr) -> Result:
         """Run a statement that sqlglot understands, through fakesnow's transforms, on DuckDB."""
         expression = resolution.normalize(expression)
         name_columns(expression)
+        resolution.refuse_unknown(expression)
         answer = definition.handle_parsed(self, expression)
         if answer is not None:
             return answer
+        if not isinstance(expression, (exp.Query, exp.Insert, exp.Update, exp.Delete)):
+            raise error.unsupported(expression.sql(dialect="snowflake")[:80])
         self.authorize(resolution.resolve(self.session, expression))
-        result: Result | None = None
-        for statement in self._transform_explode(expression):
-            result = self.run_transformed(self.transform(statement))
-        assert result is not None
-        return result
+        text.enforce_lengths(self.session, expression)
+        *first, last = self._transform_explode(expression)
+        for statement in first:
+            self.run_transformed(self.transform(statement))
+        return self.run_transformed(self.transform(last))
 
     def authorize(self, references: Sequence[resolution.Reference]) -> None:
         """Refuse what the role may not do, and note which databases the open transaction has touched."""
@@ -212,24 +233,20 @@ class Cursor(FakeSnowflakeCursor):
         for reference in references:
             session.instance.access.require(session, "TABLE", reference.name, *reference.privileges)
         if session.transaction.is_open:
-            session.transaction.touched.update(catalog.databases_behind(session, [r.name for r in references]))
+            session.transaction.touched.update(relation.databases_behind(session, [r.name for r in references]))
 
-    def transform(self, expression: exp.Expression) -> exp.Expression:
+    def transform(self, expression: exp.Expr) -> exp.Expr:
         """Return the DuckDB form of a Snowflake statement."""
-        return self._transform(expression, self._bindings())
+        return translation.translate(expression, self._duck_conn)
 
     def _bindings(self) -> Any:
         values = getattr(self, "values", None)
         return list(values) if isinstance(values, tuple) else values
 
-    def run_transformed(self, transformed: exp.Expression) -> Result:
+    def run_transformed(self, transformed: exp.Expr) -> Result:
         """Run a DuckDB statement and return its answer in Snowflake's words."""
         values = self._bindings() if transformed.find(exp.Placeholder) else None
-        self._last_transformed = transformed
-        if _is_special(transformed):
-            self._execute(transformed, values)
-            return self._special_result()
-        sql = transformed.sql(dialect="duckdb")
+        sql = transformed.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
         if isinstance(transformed, exp.Insert):
             count = self._count(sql, values)
             return Result.counts(count, inserted=count)
@@ -255,11 +272,6 @@ class Cursor(FakeSnowflakeCursor):
         description = connection.description or []
         return Result.fetched(description, connection.to_arrow_table())
 
-    def _special_result(self) -> Result:
-        table = self._arrow_table
-        assert table is not None
-        return Result.fetched(self._duck_conn.description or [], table)
-
     def describe_only(self, command: str) -> Result | None:
         """Return the columns a statement would answer with, without running it; None when it must be run for that."""
         reader = Reader(command)
@@ -278,8 +290,9 @@ class Cursor(FakeSnowflakeCursor):
     @property
     def description(self) -> list[ResultMetadata]:
         """The columns of the last result."""
-        described = [(name, kind, None, None, None, None) for name, kind in self.result.columns]
-        return describe_as_result_metadata(described)
+        columns = [(name, kind, None, None, None, None) for name, kind in self.result.columns]
+        described: list[ResultMetadata] = describe_as_result_metadata(columns)
+        return described
 
     def fetchmany(self, size: int | None = None) -> list[Any]:
         """Return the next rows, as the Python values the connector would give."""
@@ -306,30 +319,18 @@ class Cursor(FakeSnowflakeCursor):
             yield row
 
 
-def name_columns(expression: exp.Expression) -> None:
+def name_columns(expression: exp.Expr) -> None:
     """Give the unnamed columns of a query the names Snowflake gives them: their own text. Changes it in place."""
     if not isinstance(expression, exp.Select):
         return
     for column in expression.expressions:
         if isinstance(column, (exp.Alias, exp.Column, exp.Star, exp.Identifier, exp.Aliases)) or column.is_star:
             continue
-        if isinstance(column, (exp.Anonymous, exp.Func, exp.Literal, exp.Binary, exp.Case, exp.Boolean, exp.Null, exp.Paren)):
+        if isinstance(
+            column, (exp.Anonymous, exp.Func, exp.Literal, exp.Binary, exp.Case, exp.Boolean, exp.Null, exp.Paren)
+        ):
             text = column.sql(dialect="snowflake")
             column.replace(exp.alias_(column.copy(), text.upper() if "'" not in text else text, quoted=True))
 
 
-def _is_special(transformed: exp.Expression) -> bool:
-    marks = ("create_stage_name", "create_file_format_name", "list_stage_name", "put_stage_name", "set_autocommit")
-    if any(mark in transformed.args for mark in marks):
-        return True
-    return not isinstance(transformed, (exp.Query, exp.Insert, exp.Update, exp.Delete)) and key_command(transformed) not in (
-        "CREATE TABLE",
-        "CREATE VIEW",
-    )
-
-
-def _texts(table: pa.Table) -> pa.Schema:
-    return pa.schema([(field.name, pa.string()) for field in table.schema])
-
-
-__all__ = ["Cursor", "name_columns", "transforms"]
+__all__ = ["Cursor", "name_columns"]

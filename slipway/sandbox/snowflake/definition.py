@@ -8,11 +8,13 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
+import duckdb
 from sqlglot import exp
 
-from slipway.sandbox.snowflake import catalog, error, resolution
+from slipway.sandbox.snowflake import error, relation, resolution
 from slipway.sandbox.snowflake.reader import Name, Reader, literal, quote, quote_name
 from slipway.sandbox.snowflake.result import Result
 
@@ -24,7 +26,7 @@ _TABLE_CONSTRAINTS = (exp.PrimaryKey, exp.ForeignKey, exp.UniqueColumnConstraint
 _PARAMETERS = frozenset({"DATA_RETENTION_TIME_IN_DAYS", "MAX_DATA_EXTENSION_TIME_IN_DAYS", "CHANGE_TRACKING", "TAG"})
 
 
-def handle_parsed(cursor: Cursor, expression: exp.Expression) -> Result | None:
+def handle_parsed(cursor: Cursor, expression: exp.Expr) -> Result | None:
     """Run CREATE TABLE | VIEW and ALTER TABLE; returns None for anything else."""
     if isinstance(expression, exp.Create) and expression.kind in ("TABLE", "VIEW"):
         return _create(cursor, expression)
@@ -47,6 +49,7 @@ def _create(cursor: Cursor, create: exp.Create) -> Result:
     copy_grants = bool(create.args.get("copy_grants")) or any(isinstance(p, exp.CopyGrantsProperty) for p in held)
     if not instance.has_schema(name[:2]):
         raise error.missing("Schema", ".".join(name[:2]))
+    existing: str | None = None
     if not temporary:
         instance.access.require_creation(session, kind, name[:2])
         existing = instance.relation_kind(name)
@@ -68,12 +71,13 @@ def _create(cursor: Cursor, create: exp.Create) -> Result:
         cursor.authorize([r for r in references if r.privileges != ("CREATE",)])
         if temporary:
             _point_at_temporary(create, name)
-        lengths = _run_creation(cursor, create)
+        lengths = _run_creation(cursor, create, replaced=name if existing and kind == "TABLE" else None)
     finally:
         if was_temporary:
             session.temporary[name] = was_temporary
     if temporary:
         session.temporary[name] = kind
+        session.temporary_lengths[".".join(name)] = dict(lengths)
     else:
         instance.registry.created(
             kind, name, session.role, keep_grants=copy_grants, definition=original, comment=comment, lengths=lengths
@@ -99,7 +103,7 @@ def _simplify(create: exp.Create, *, temporary: bool) -> list[tuple[str, str]]:
     schema = create.this
     if not isinstance(schema, exp.Schema):
         return comments
-    kept: list[exp.Expression] = []
+    kept: list[exp.Expr] = []
     for item in schema.expressions:
         if isinstance(item, _TABLE_CONSTRAINTS):
             continue
@@ -112,7 +116,7 @@ def _simplify(create: exp.Create, *, temporary: bool) -> list[tuple[str, str]]:
     return comments
 
 
-def _plain_column(column: exp.ColumnDef, *, view: bool) -> tuple[exp.Expression, str | None]:
+def _plain_column(column: exp.ColumnDef, *, view: bool) -> tuple[exp.Expr, str | None]:
     comment = None
     kept = []
     for constraint in column.args.get("constraints") or []:
@@ -127,24 +131,27 @@ def _plain_column(column: exp.ColumnDef, *, view: bool) -> tuple[exp.Expression,
 
 def _point_at_temporary(create: exp.Create, name: Name) -> None:
     target = resolution.target_of(create)
-    assert target is not None
+    if target is None:
+        raise error.unsupported("a temporary relation without a plain name")
     for key, part in zip(("catalog", "db", "this"), ("temp", "main", ".".join(name)), strict=True):
         target.set(key, exp.to_identifier(part, quoted=True))
 
 
-def _run_creation(cursor: Cursor, create: exp.Create) -> list[tuple[str, int]]:
+def _run_creation(cursor: Cursor, create: exp.Create, *, replaced: Name | None) -> list[tuple[str, int]]:
     lengths: list[tuple[str, int]] = []
     for statement in cursor._transform_explode(create):
         transformed = cursor.transform(statement)
         lengths += [(c, n) for c, n in transformed.args.get("text_lengths") or [] if n]
         values = cursor._bindings() if transformed.find(exp.Placeholder) else None
         sql = transformed.sql(dialect="duckdb")
-        catalog.atomically(cursor.session, lambda connection, s=sql, v=values: _execute(connection, s, v))
+
+        def work(connection: duckdb.DuckDBPyConnection, sql: str = sql, values: Any = values) -> None:
+            connection.execute(sql, values)
+            if replaced is not None:
+                relation.forget_loads(connection, replaced)
+
+        relation.atomically(cursor.session, work)
     return lengths
-
-
-def _execute(connection: object, sql: str, values: object) -> None:
-    connection.execute(sql, values)  # type: ignore[attr-defined]
 
 
 # ALTER -------------------------------------------------------------------------------------------------------------
@@ -166,7 +173,7 @@ def _alter(cursor: Cursor, alter: exp.Alter) -> Result:
         lengths += [(c, n) for c, n in transformed.args.get("text_lengths") or [] if n and c]
         sql = transformed.sql(dialect="duckdb")
         if sql:
-            catalog.atomically(session, lambda connection, s=sql: _execute(connection, s, None))
+            relation.atomically(session, functools.partial(relation.run, sql=sql))
     if lengths and name not in session.temporary:
         session.instance.registry.set_lengths(name, lengths)
     return Result.status()
@@ -225,7 +232,9 @@ def _set_properties(cursor: Cursor, kind: str, name: Name, reader: Reader, *, un
             reader.take("=")
             registry.set_comment(name, "" if unset else reader.value())
         elif key == "SECURE":
-            registry.put_object(kind, name, ("" if unset else "CREATE SECURE VIEW ") + registry.objects.get((kind, name), ""))
+            registry.put_object(
+                kind, name, ("" if unset else "CREATE SECURE VIEW ") + registry.objects.get((kind, name), "")
+            )
         elif key in _PARAMETERS:
             break
         else:
@@ -251,10 +260,8 @@ def _comment_columns(cursor: Cursor, name: Name, reader: Reader) -> Result:
 
 
 def _comment_column(cursor: Cursor, stored: str, column: str, text: str) -> None:
-    catalog.atomically(
-        cursor.session,
-        lambda connection: _execute(connection, f"COMMENT ON COLUMN {stored}.{quote(column)} IS {literal(text)}", None),
-    )
+    sql = f"COMMENT ON COLUMN {stored}.{quote(column)} IS {literal(text)}"
+    relation.atomically(cursor.session, functools.partial(relation.run, sql=sql))
 
 
 # COMMENT, TRUNCATE -------------------------------------------------------------------------------------------------

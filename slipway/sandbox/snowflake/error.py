@@ -7,11 +7,10 @@ Numbers and states follow what the Snowflake server sends (https://docs.snowflak
 from __future__ import annotations
 
 import re
-from typing import NoReturn
 
 import duckdb
-from snowflake.connector.errors import DatabaseError, Error, ProgrammingError
-from sqlglot.errors import SqlglotError
+from snowflake.connector.errors import DatabaseError, Error, IntegrityError, ProgrammingError
+from sqlglot.errors import SqlglotError, UnsupportedError
 
 UNSUPPORTED = 391900  # a number Snowflake does not use, so that a limit of the emulation is never taken for its answer
 TRANSACTION_ABORTED = 90100
@@ -33,7 +32,9 @@ def missing(kind: str, name: str) -> ProgrammingError:
 
 def already_exists(name: str) -> ProgrammingError:
     """Return the error for a name that is taken."""
-    return ProgrammingError(msg=f"SQL compilation error:\nObject '{name}' already exists.", errno=2002, sqlstate="42710")
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nObject '{name}' already exists.", errno=2002, sqlstate="42710"
+    )
 
 
 def insufficient(kind: str, name: str) -> ProgrammingError:
@@ -50,6 +51,35 @@ def unsupported(feature: str) -> ProgrammingError:
     return ProgrammingError(
         msg=f"Unsupported by the embedded Snowflake: {feature}. Nothing was done.", errno=UNSUPPORTED, sqlstate="0A000"
     )
+
+
+def locked(detail: str) -> ProgrammingError:
+    """Return the error for a lock that another session keeps too long."""
+    return ProgrammingError(msg=f"Lock wait timeout: {detail}", errno=LOCK_CONFLICT, sqlstate="57014")
+
+
+def too_long(text: str) -> ProgrammingError:
+    """Return the error for a text longer than its column."""
+    return ProgrammingError(
+        msg=f"String '{text[:50]}' is too long and would be truncated", errno=100078, sqlstate="22000"
+    )
+
+
+def unknown_function(name: str) -> ProgrammingError:
+    """Return the error for a function that is not there; SYSTEM$ functions and GET_DDL Snowflake certainly has."""
+    word = name.upper()
+    if word.startswith("SYSTEM$") or word in ("GET_DDL", "GET_PRESIGNED_URL", "GET_STAGE_LOCATION"):
+        return unsupported(f"{word}()")
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nUnknown function {word}, or one the embedded Snowflake does not have.",
+        errno=2140,
+        sqlstate="42601",
+    )
+
+
+def null_refused(detail: str) -> IntegrityError:
+    """Return the error for a NULL in a NOT NULL column, of the class the connector gives it."""
+    return IntegrityError(msg=f"NULL result in a non-nullable column{detail}", errno=100072, sqlstate="22000")
 
 
 def no_current(kind: str, action: str) -> ProgrammingError:
@@ -85,20 +115,43 @@ def _named(text: str) -> str | None:
 
 def _translate_catalog(failure: duckdb.Error) -> ProgrammingError:
     text = _first_line(failure)
+    if text.startswith("Catalog Error: Type with name"):
+        return unsupported(f"the type {text.split()[5]}")
     if "already exists" in text:
         found = re.search(r'with name "([^"]+)"', text)
         return already_exists(found.group(1) if found else text)
     if name := _named(text):
         if "Function" in text:
-            return ProgrammingError(
-                msg=f"SQL compilation error:\nUnknown function {name.upper()}.", errno=2140, sqlstate="42601"
-            )
+            return unknown_function(name)
         return missing("Schema" if "Schema" in text else "Object", name)
     return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2003, sqlstate="42S02")
 
 
+_GROUPED = re.compile(r'column "([^"]+)" must appear in the GROUP BY')
+_AMBIGUOUS = re.compile(r'Ambiguous reference to column name "([^"]+)"')
+_COUNTED = re.compile(r"has (\d+) columns but (\d+) values were supplied")
+
+
 def _translate_binder(failure: duckdb.Error) -> ProgrammingError:
     text = _first_line(failure)
+    compilation = "SQL compilation error:\n"
+    if found := _GROUPED.search(text):
+        return ProgrammingError(
+            msg=f"{compilation}'{found[1]}' in select clause is neither an aggregate nor in the group by clause. "
+            "(GROUP BY)",
+            errno=979,
+            sqlstate="42601",
+        )
+    if found := _AMBIGUOUS.search(text):
+        return ProgrammingError(msg=f"{compilation}ambiguous column name '{found[1]}'", errno=2028, sqlstate="42601")
+    if found := _COUNTED.search(text):
+        return ProgrammingError(
+            msg=f"{compilation}Insert value list does not match column list expecting {found[1]} but got {found[2]}",
+            errno=2020,
+            sqlstate="21S01",
+        )
+    if found := re.search(r'does not have a column (?:with name|named) "([^"]+)"', text):
+        return ProgrammingError(msg=f"{compilation}invalid identifier '{found[1]}'", errno=904, sqlstate="42000")
     if found := re.search(r'[Cc]olumn "([^"]+)"', text):
         return ProgrammingError(
             msg=f"SQL compilation error:\ninvalid identifier '{found.group(1)}' ({text})", errno=904, sqlstate="42000"
@@ -108,18 +161,38 @@ def _translate_binder(failure: duckdb.Error) -> ProgrammingError:
     return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2043, sqlstate="42601")
 
 
-def _translate_duckdb(failure: duckdb.Error) -> ProgrammingError:
+_TOO_LONG = re.compile(r"String '.*' is too long and would be truncated", re.DOTALL)
+_NO_DATE = re.compile(
+    r'(date|timestamp|time) field value out of range: "([^"]*)"|invalid (date|timestamp|time) field format: "([^"]*)"'
+)
+_DATES = {"date": 100040, "timestamp": 100035, "time": 100108}
+
+
+def _translate_duckdb(failure: duckdb.Error) -> Error:
     text = _first_line(failure)
+    if found := _TOO_LONG.search(str(failure)):
+        return ProgrammingError(msg=found[0], errno=100078, sqlstate="22000")
+    if "attempting to write to database" in text.lower():
+        return unsupported(f"writing two databases in one transaction: {text}")
     if isinstance(failure, duckdb.BinderException):
         return _translate_binder(failure)
     if isinstance(failure, duckdb.CatalogException):
         return _translate_catalog(failure)
-    if isinstance(failure, duckdb.ParserException):
-        return syntax(text)
+    if isinstance(failure, duckdb.ParserException):  # Snowflake's grammar took it
+        return unsupported(f"this statement ({text})")
     if isinstance(failure, duckdb.TransactionException) and "onflict" in text:
-        return ProgrammingError(msg=f"Statement waits for a lock of another: {text}", errno=LOCK_CONFLICT, sqlstate="57014")
+        return ProgrammingError(
+            msg=f"Statement waits for a lock of another: {text}", errno=LOCK_CONFLICT, sqlstate="57014"
+        )
     if isinstance(failure, duckdb.ConstraintException) and "NOT NULL" in text:
-        return ProgrammingError(msg=f"NULL result in a non-nullable column ({text})", errno=100072, sqlstate="22000")
+        return null_refused(f" ({text})")
+    if isinstance(failure, duckdb.ConversionException) and (found := _NO_DATE.search(text)):
+        kind, value = found[1] or found[3], found[2] or found[4]
+        return ProgrammingError(
+            msg=f"{kind.capitalize()} '{value}' is not recognized", errno=_DATES[kind], sqlstate="22007"
+        )
+    if isinstance(failure, duckdb.ConversionException) and "to DECIMAL(" in text:
+        return ProgrammingError(msg=f"Number out of representable range: {text}", errno=100039, sqlstate="22003")
     if isinstance(failure, duckdb.ConversionException):
         return ProgrammingError(msg=text, errno=100038, sqlstate="22018")
     if isinstance(failure, duckdb.OutOfRangeException):
@@ -141,12 +214,14 @@ def translate(failure: BaseException) -> Error:
 
     An error of an unexpected type is a gap of the emulation, and says so instead of pretending to be Snowflake's.
     """
-    if isinstance(failure, ProgrammingError):
-        return failure
+    if isinstance(failure, (ProgrammingError, IntegrityError)):
+        return failure if failure.errno and failure.errno > 0 else _numbered(failure)
     if isinstance(failure, DatabaseError):
         return ProgrammingError(msg=failure.raw_msg or str(failure), errno=failure.errno, sqlstate=failure.sqlstate)
     if isinstance(failure, duckdb.Error):
         return _translate_duckdb(failure)
+    if isinstance(failure, UnsupportedError):
+        return unsupported(_first_line(failure))
     if isinstance(failure, SqlglotError):
         plain = re.sub(r"\x1b\[\d+m", "", str(failure))
         return syntax(plain)
@@ -155,9 +230,6 @@ def translate(failure: BaseException) -> Error:
     return unsupported(f"this statement ({type(failure).__name__}: {_first_line(failure)[:400]})")
 
 
-def raise_translated(failure: BaseException) -> NoReturn:
-    """Raise `failure` as the connector error that stands for it, unless it already is one."""
-    known = translate(failure)
-    if known is failure:
-        raise known
-    raise known from failure
+def _numbered(failure: Error) -> ProgrammingError:
+    """Return the error of a session variable that is not set, the one fakesnow gives no number."""
+    return ProgrammingError(msg=failure.raw_msg or str(failure), errno=2211, sqlstate="02000")

@@ -6,6 +6,8 @@ it is given a value that would matter; none is ignored.
 
 from __future__ import annotations
 
+import csv
+import gzip
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,9 @@ from pathlib import Path
 from slipway.sandbox.snowflake import error, option
 from slipway.sandbox.snowflake.reader import literal
 
-_COMMON = frozenset({"TYPE", "FORMAT_NAME", "COMPRESSION", "COMMENT", "TRIM_SPACE", "NULL_IF", "REPLACE_INVALID_CHARACTERS"})
+_COMMON = frozenset(
+    {"TYPE", "FORMAT_NAME", "COMPRESSION", "COMMENT", "TRIM_SPACE", "NULL_IF", "REPLACE_INVALID_CHARACTERS"}
+)
 _KNOWN = {
     "CSV": _COMMON
     | {
@@ -153,15 +157,13 @@ class FileFormat:
 
 def first_fields(path: Path, file_format: FileFormat) -> int:
     """Return how many fields the first data line of a CSV file has; 0 for an empty file."""
-    import csv
-    import gzip
-
     opened = gzip.open if file_format.compression_of(path) == "gzip" else open
     with opened(path, "rt", encoding="utf-8", newline="") as file:
-        quoting = csv.QUOTE_MINIMAL if file_format.enclosed_by else csv.QUOTE_NONE
-        rows = csv.reader(
-            file, delimiter=file_format.field_delimiter, quotechar=file_format.enclosed_by or None, quoting=quoting
-        )
+        delimiter, quote = file_format.field_delimiter, file_format.enclosed_by
+        if quote:
+            rows = csv.reader(file, delimiter=delimiter, quotechar=quote)
+        else:
+            rows = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
         for index, row in enumerate(rows):
             if index >= file_format.skip_header:
                 return len(row)

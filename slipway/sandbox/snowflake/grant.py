@@ -9,15 +9,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake.privilege import RELATION_KINDS, SCHEMA_OBJECT_KINDS, Grant
 from slipway.sandbox.snowflake.reader import Name, Reader
-from slipway.sandbox.snowflake.registry import RELATION_KINDS, SCHEMA_OBJECT_KINDS, Grant
 from slipway.sandbox.snowflake.result import Result
 
 if TYPE_CHECKING:
     from slipway.sandbox.snowflake.cursor import Cursor
     from slipway.sandbox.snowflake.session import Session
 
-KINDS = ("DATABASE", "SCHEMA", "WAREHOUSE", "INTEGRATION", "USER", "ROLE", *sorted(SCHEMA_OBJECT_KINDS, key=len, reverse=True))
+KINDS = (
+    "DATABASE",
+    "SCHEMA",
+    "WAREHOUSE",
+    "INTEGRATION",
+    "USER",
+    "ROLE",
+    *sorted(SCHEMA_OBJECT_KINDS, key=len, reverse=True),
+)
 _ALL = {  # what ALL [PRIVILEGES] stands for
     "TABLE": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES"),
     "VIEW": ("SELECT", "REFERENCES"),
@@ -132,7 +140,11 @@ def read_object(session: Session, reader: Reader) -> tuple[str, Name]:
             raise error.missing("Table" if kind == "TABLE" else "View", ".".join(whole))
         return found, whole
     if kind in SCHEMA_OBJECT_KINDS:
-        return kind, session.object_name(name)
+        whole = session.object_name(name)
+        known = instance.has_sequence(whole) if kind == "SEQUENCE" else (kind, whole) in instance.registry.objects
+        if not known:
+            raise error.missing(kind.capitalize(), ".".join(whole))
+        return kind, whole
     if kind == "INTEGRATION":
         kinds = [k for k, n in instance.registry.objects if n == name[:1] and k.endswith("INTEGRATION")]
         if not kinds:

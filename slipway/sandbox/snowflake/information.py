@@ -6,9 +6,11 @@ databases are swapped. A reference to `db.INFORMATION_SCHEMA.x` becomes a filter
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from slipway.sandbox.snowflake.history import TABLE as QUERY_HISTORY
 from slipway.sandbox.snowflake.reader import literal
-from slipway.sandbox.snowflake.registry import GLOBAL, STORE
+from slipway.sandbox.snowflake.store import GLOBAL, STORE
 
 _HIDDEN = "('main', '_fs_information_schema', 'information_schema', 'pg_catalog')"
 _EXT = f"{GLOBAL}._fs_information_schema"
@@ -113,13 +115,15 @@ _COLUMNS = f"""
 
 _PRIVILEGES = f"""
     CREATE OR REPLACE VIEW {STORE}.is_object_privileges AS
-    SELECT grantor AS GRANTOR, grantee AS GRANTEE, grantee_kind AS GRANTED_TO, name[1] AS OBJECT_CATALOG, name[2] AS OBJECT_SCHEMA,
+    SELECT grantor AS GRANTOR, grantee AS GRANTEE, grantee_kind AS GRANTED_TO,
+           name[1] AS OBJECT_CATALOG, name[2] AS OBJECT_SCHEMA,
            name[-1] AS OBJECT_NAME, kind AS OBJECT_TYPE, privilege AS PRIVILEGE_TYPE, 'NO' AS IS_GRANTABLE,
            created_on AS CREATED
     FROM {STORE}.grants WHERE NOT future AND kind NOT IN ('ROLE', 'ACCOUNT')"""
 _TABLE_PRIVILEGES = f"""
     CREATE OR REPLACE VIEW {STORE}.is_table_privileges AS
-    SELECT grantor AS GRANTOR, grantee AS GRANTEE, grantee_kind AS GRANTED_TO, name[1] AS TABLE_CATALOG, name[2] AS TABLE_SCHEMA,
+    SELECT grantor AS GRANTOR, grantee AS GRANTEE, grantee_kind AS GRANTED_TO,
+           name[1] AS TABLE_CATALOG, name[2] AS TABLE_SCHEMA,
            name[3] AS TABLE_NAME, privilege AS PRIVILEGE_TYPE, 'NO' AS IS_GRANTABLE, 'NO' AS WITH_HIERARCHY,
            created_on AS CREATED
     FROM {STORE}.grants WHERE NOT future AND kind IN ('TABLE', 'VIEW')"""
@@ -130,10 +134,25 @@ _ROLES = f"""
 
 _HISTORY_COLUMNS = ", ".join(
     f"{column} AS {column.upper()}"
-    for column in (
-        "query_id query_text database_name schema_name query_type session_id user_name role_name warehouse_name "
-        "query_tag execution_status error_code error_message start_time end_time total_elapsed_time rows_produced"
-    ).split()
+    for column in [
+        "query_id",
+        "query_text",
+        "database_name",
+        "schema_name",
+        "query_type",
+        "session_id",
+        "user_name",
+        "role_name",
+        "warehouse_name",
+        "query_tag",
+        "execution_status",
+        "error_code",
+        "error_message",
+        "start_time",
+        "end_time",
+        "total_elapsed_time",
+        "rows_produced",
+    ]
 )
 
 # what may stand after INFORMATION_SCHEMA. -> (view, the column that says which database a row belongs to)
@@ -168,14 +187,74 @@ def creation_sql() -> str:
     )
 
 
-def relation_sql(name: str, database: str) -> str | None:
-    """Return a DuckDB query for `database.INFORMATION_SCHEMA.name`, or None for a view there is not."""
+# views Snowflake has in INFORMATION_SCHEMA or ACCOUNT_USAGE, and the embedded one has not
+UNSUPPORTED_VIEWS = frozenset(
+    [
+        "ACCESS_HISTORY",
+        "APPLICABLE_ROLES",
+        "COPY_HISTORY",
+        "DATABASE_STORAGE_USAGE_HISTORY",
+        "ELEMENT_TYPES",
+        "EVENT_TABLES",
+        "EXTERNAL_TABLES",
+        "FIELDS",
+        "FILE_FORMATS",
+        "FUNCTIONS",
+        "GRANTS_TO_ROLES",
+        "GRANTS_TO_USERS",
+        "HYBRID_TABLES",
+        "INDEXES",
+        "INFORMATION_SCHEMA_CATALOG_NAME",
+        "KEY_COLUMN_USAGE",
+        "LOGIN_HISTORY",
+        "METERING_HISTORY",
+        "OBJECT_DEPENDENCIES",
+        "PACKAGES",
+        "PIPES",
+        "POLICY_REFERENCES",
+        "PROCEDURES",
+        "REFERENTIAL_CONSTRAINTS",
+        "ROLES",
+        "SEQUENCES",
+        "SESSIONS",
+        "STAGES",
+        "STORAGE_USAGE",
+        "TABLE_CONSTRAINTS",
+        "TABLE_STORAGE_METRICS",
+        "TAG_REFERENCES",
+        "TASK_HISTORY",
+        "USAGE_PRIVILEGES",
+        "USERS",
+        "WAREHOUSE_METERING_HISTORY",
+    ]
+)
+# what stands for an object in the grants, by view: only objects a restricted role holds something on are listed
+_OBJECTS = {
+    "TABLES": "[TABLE_CATALOG, TABLE_SCHEMA, TABLE_NAME]",
+    "VIEWS": "[TABLE_CATALOG, TABLE_SCHEMA, TABLE_NAME]",
+    "COLUMNS": "[TABLE_CATALOG, TABLE_SCHEMA, TABLE_NAME]",
+    "SCHEMATA": "[CATALOG_NAME, SCHEMA_NAME]",
+    "DATABASES": "[DATABASE_NAME]",
+}
+
+
+def relation_sql(name: str, database: str, roles: Collection[str] | None = None) -> str | None:
+    """Return a DuckDB query for `database.INFORMATION_SCHEMA.name`, or None for a view there is not.
+
+    With `roles` only what one of them holds a privilege on is listed.
+    """
     if name == "LOAD_HISTORY":
-        return f'SELECT * FROM "{database}"._fs_information_schema._fs_load_history'
+        return f'SELECT * EXCLUDE (digest) FROM "{database}"._fs_information_schema._fs_load_history'
     if name == "QUERY_HISTORY":
         return f"SELECT {_HISTORY_COLUMNS} FROM {QUERY_HISTORY}"
     if name not in RELATIONS:
         return None
     view, column = RELATIONS[name]
-    where = f" WHERE {column} = {literal(database)}" if column else ""
+    tests = [f"{column} = {literal(database)}"] if column else []
+    if roles is not None and name in _OBJECTS:
+        grantees = ", ".join(map(literal, sorted(roles)))
+        held = f"SELECT name FROM {STORE}.grants WHERE NOT future AND grantee IN ({grantees})"
+        system = " OR SCHEMA_NAME = 'INFORMATION_SCHEMA'" if name == "SCHEMATA" else ""
+        tests.append(f"({_OBJECTS[name]} IN ({held}){system})")
+    where = f" WHERE {' AND '.join(tests)}" if tests else ""
     return f"SELECT * FROM {STORE}.{view}{where}"

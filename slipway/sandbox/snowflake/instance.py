@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 import time
 import warnings
@@ -20,15 +21,17 @@ import duckdb
 from fakesnow import info_schema, macros
 from fakesnow.transforms import show as fakesnow_show
 
-from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake import error, translation
 from slipway.sandbox.snowflake.access import Access
 from slipway.sandbox.snowflake.history import History
 from slipway.sandbox.snowflake.information import creation_sql
 from slipway.sandbox.snowflake.key import KeyRing
 from slipway.sandbox.snowflake.lock import FolderLock, Gate
 from slipway.sandbox.snowflake.reader import Name, literal, quote
-from slipway.sandbox.snowflake.registry import GLOBAL, Registry
+from slipway.sandbox.snowflake.registry import Registry
 from slipway.sandbox.snowflake.session import Session
+from slipway.sandbox.snowflake.storage import Storage
+from slipway.sandbox.snowflake.store import GLOBAL
 
 HIDDEN_SCHEMAS = ("main", "_fs_information_schema", "information_schema", "pg_catalog")
 HIDDEN_DATABASES = ("memory", "system", "temp", GLOBAL, "_fs_history")
@@ -42,16 +45,21 @@ warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
 class Instance:
     """The account. One per process and state folder."""
 
-    def __init__(self, state: Path, *, keys: Path | None = None) -> None:
+    def __init__(self, state: Path, *, keys: Path | None = None, s3: Any = None) -> None:
         """Open the account kept in `state`. Raises `FolderInUseError`.
 
-        Side effects: creates the folder and its files; with `keys`, logins must be signed with the key that folder holds
-        for the user (`<USER>.pub`) or that was registered for it by SQL.
+        Side effects: creates the folder and its files; with `keys`, logins must be signed with the key that folder
+        holds for the user (`<USER>.pub`) or that was registered for it by SQL. External stages are read through the
+        boto3 client `s3`, by default one made from the environment.
         """
         self.state = state
         self._folder = FolderLock(state)
         self.files = state / "databases"
         self.files.mkdir(exist_ok=True)
+        self.storage = Storage(state / "stages", s3)
+        self.scratch = state / "scratch"  # files being loaded
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir()
         self.gate = Gate()
         self.sessions: set[Session] = set()
         self._sessions_changed = threading.Condition()
@@ -62,6 +70,7 @@ class Instance:
         self._root.execute(f"ATTACH {literal(state / 'global.duckdb')} AS {GLOBAL}")
         self._root.execute(info_schema.fs_global_creation_sql())
         self._root.execute(fakesnow_show.fs_global_creation_sql())
+        self._root.execute(translation.creation_sql())
         self.registry = Registry(self._root.cursor())
         self._root.execute(creation_sql())
         self.history = History(self._root.cursor(), str(state / "history.duckdb"))
@@ -76,6 +85,22 @@ class Instance:
                 path.unlink()
         for name, file in sorted(self.registry.databases.items()):
             self.attach(name, file)
+        self._take_inventory()
+
+    def _take_inventory(self) -> None:
+        hidden = f"({', '.join(map(literal, HIDDEN_SCHEMAS))})"
+        where = f"schema_name NOT IN {hidden} AND list_contains(?, database_name)"
+        ours = list(self.registry.databases)
+        schemas = self.registry.query(f"SELECT database_name, schema_name FROM duckdb_schemas() WHERE {where}", [ours])
+        tables = self.registry.query(
+            f"SELECT database_name, schema_name, table_name FROM duckdb_tables() WHERE {where}", [ours]
+        )
+        views = self.registry.query(
+            f"SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal AND {where}", [ours]
+        )
+        self.registry.inventory.load(
+            schemas, [*(("TABLE", name) for name in tables), *(("VIEW", name) for name in views)]
+        )
 
     # databases -----------------------------------------------------------------------------------------------------
 
@@ -95,6 +120,8 @@ class Instance:
         catalog = quote(name)
         self._root.execute(f"CREATE SCHEMA IF NOT EXISTS {catalog}._fs_information_schema")
         self._root.execute(info_schema.SQL_CREATE_LOAD_HISTORY_TABLE.substitute(catalog=catalog))
+        history = f"{catalog}._fs_information_schema._fs_load_history"
+        self._root.execute(f"ALTER TABLE {history} ADD COLUMN IF NOT EXISTS digest VARCHAR")
         if fresh:
             self._root.execute(macros.creation_sql(catalog))
             self._root.execute(f"CREATE SCHEMA {catalog}.PUBLIC")
@@ -123,11 +150,9 @@ class Instance:
                     yield
                     return
             if time.monotonic() > deadline:
-                raise error.ProgrammingError(
-                    msg=f"Lock wait timeout: session {busy[0].session_id} of {busy[0].user} has an open transaction on "
-                    f"{', '.join(sorted(wanted))}",
-                    errno=error.LOCK_CONFLICT,
-                    sqlstate="57014",
+                raise error.locked(
+                    f"session {busy[0].session_id} of {busy[0].user} has an open transaction on "
+                    f"{', '.join(sorted(wanted))}"
                 )
             time.sleep(0.02)
 
@@ -139,36 +164,24 @@ class Instance:
 
     def has_schema(self, name: Name) -> bool:
         """Tell whether `(database, schema)` exists."""
-        return bool(
-            self.registry.query("SELECT 1 FROM duckdb_schemas() WHERE database_name = ? AND schema_name = ?", name)
-        )
+        return self.registry.inventory.has_schema(name)
 
     def schemas(self, database: str) -> tuple[str, ...]:
         """Return the schemas of a database, sorted."""
-        rows = self.registry.query(
-            "SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? ORDER BY 1", [database]
-        )
-        return tuple(schema for (schema,) in rows if schema not in HIDDEN_SCHEMAS)
+        return self.registry.inventory.schemas(database)
 
     def relations(self, container: Name) -> tuple[tuple[str, Name], ...]:
         """Return (kind, name) of the tables and views in a database or schema, sorted by name."""
-        where = " AND ".join(f"{column} = ?" for column in ("database_name", "schema_name")[: len(container)])
-        rows = self.registry.query(
-            f"SELECT 'TABLE', database_name, schema_name, table_name FROM duckdb_tables() WHERE {where} UNION ALL "
-            f"SELECT 'VIEW', database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal AND {where}",
-            [*container, *container],
-        )
-        return tuple(sorted(((row[0], tuple(row[1:])) for row in rows if row[2] not in HIDDEN_SCHEMAS), key=lambda r: r[1]))
+        return self.registry.inventory.relations(container)
 
     def relation_kind(self, name: Name) -> str | None:
         """Return TABLE or VIEW for what exists under `name`, else None."""
-        where = "database_name = ? AND schema_name = ?"
-        rows = self.registry.query(
-            f"SELECT 'TABLE' FROM duckdb_tables() WHERE {where} AND table_name = ? UNION ALL "
-            f"SELECT 'VIEW' FROM duckdb_views() WHERE {where} AND view_name = ?",
-            [*name, *name],
-        )
-        return str(rows[0][0]) if rows else None
+        return self.registry.inventory.kind(name)
+
+    def has_sequence(self, name: Name) -> bool:
+        """Tell whether a sequence exists."""
+        where = "database_name = ? AND schema_name = ? AND sequence_name = ?"
+        return bool(self.registry.query(f"SELECT 1 FROM duckdb_sequences() WHERE {where}", name))
 
     # sessions ------------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Key-pair logins: a login is believed when its token is signed with a key registered for the user.
 
-The connector sends a JSON Web Token whose subject is ACCOUNT.USER and whose issuer adds the fingerprint of the public key
-(https://docs.snowflake.com/en/user-guide/key-pair-auth). Keys are registered by ALTER USER .. SET RSA_PUBLIC_KEY or by a
-file <USER>.pub (PEM) in the key folder, which is read at every login: a key may be added or replaced while serving.
+The connector sends a JSON Web Token whose subject is ACCOUNT.USER and whose issuer adds the fingerprint of the public
+key (https://docs.snowflake.com/en/user-guide/key-pair-auth). Keys are registered by ALTER USER .. SET RSA_PUBLIC_KEY
+or by a file <USER>.pub (PEM) in the key folder, which is read at every login: a key may be replaced while serving.
 """
 
 from __future__ import annotations

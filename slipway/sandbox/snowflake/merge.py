@@ -9,7 +9,7 @@ from fakesnow.dialect import parse_one
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from slipway.sandbox.snowflake import error, resolution
+from slipway.sandbox.snowflake import error, resolution, text
 from slipway.sandbox.snowflake.reader import Reader
 from slipway.sandbox.snowflake.result import Result
 
@@ -28,7 +28,8 @@ def handle(cursor: Cursor, reader: Reader) -> Result | None:
     if not actions:
         raise error.syntax("MERGE needs at least one WHEN clause.")
     target = resolution.target_of(merge)
-    assert target is not None
+    if target is None:
+        raise error.unsupported("MERGE into anything but a table")
     spoken = {target.alias_or_name, target.name}
     if not target.alias:
         target.set("alias", exp.TableAlias(this=exp.to_identifier(target.name, quoted=True)))
@@ -37,6 +38,7 @@ def handle(cursor: Cursor, reader: Reader) -> Result | None:
         needed = tuple(dict.fromkeys(actions)) if reference.privileges != ("SELECT",) else ("SELECT",)
         for privilege in needed:
             cursor.authorize([resolution.Reference(name=reference.name, privileges=(privilege,))])
+    text.enforce_lengths(cursor.session, merge)
     _unqualify(merge, spoken)
     sql = cursor.transform(merge).sql(dialect="duckdb")
     values = cursor._bindings() if merge.find(exp.Placeholder) else None

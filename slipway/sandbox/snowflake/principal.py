@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from slipway.sandbox.snowflake import error
 from slipway.sandbox.snowflake.key import is_public_key
+from slipway.sandbox.snowflake.privilege import SYSTEM_ROLES, Grant
 from slipway.sandbox.snowflake.reader import Name, Reader
-from slipway.sandbox.snowflake.registry import SYSTEM_ROLES, Grant
 from slipway.sandbox.snowflake.result import Result
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ def _public_keys(reader: Reader) -> dict[int, str]:
         if text is None:
             continue
         if not is_public_key(text):
-            raise error.syntax(f"New public key rejected by current policy. Reason: '{word} is not a valid public key'.")
+            raise error.syntax(
+                f"New public key rejected by current policy. Reason: '{word} is not a valid public key'."
+            )
         keys[slot] = text
     return keys
 
@@ -152,12 +154,14 @@ def handle_drop(cursor: Cursor, reader: Reader) -> Result | None:
     if reader.take_any("PROCEDURE", "FUNCTION", "TASK", "STREAM", "PIPE") and reader.take("IF", "EXISTS"):
         return Result.status(f"Drop statement executed successfully ({reader.name()[-1]} already dropped).")
     reader.position = 1
-    kind = _kind(reader)
+    kind = _kind(reader) or reader.take_any("INTEGRATION")
     if not kind:
         return None
     session, registry = cursor.session, cursor.session.instance.registry
     missing_ok = reader.take("IF", "EXISTS")
     name = _name(cursor, kind, reader)
+    if kind == "INTEGRATION":
+        kind = next((k for k, n in registry.objects if n == name and k.endswith(kind)), kind)
     if (kind, name) not in registry.objects:
         if missing_ok:
             return Result.status(f"Drop statement executed successfully ({name[-1]} already dropped).")

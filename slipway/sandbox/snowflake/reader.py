@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 import sqlglot
-from sqlglot.tokens import Token, TokenType
+from snowflake.connector.errors import ProgrammingError
+from sqlglot.tokenizer_core import Token, TokenType
 
 from slipway.sandbox.snowflake import error
 
 Name = tuple[str, ...]
 
+_EXECUTE = re.compile(r"^(\s*)EXECUTE", re.IGNORECASE)
 _LOCATION = re.compile(r'@(?:"[^"]*"|[^\s();,])+')
 _STRINGS = (TokenType.STRING, TokenType.RAW_STRING)
 
@@ -46,12 +48,26 @@ def split_statements(sql: str) -> tuple[str, ...]:
     return tuple(part for start, end in zip(starts, ends, strict=True) if (part := sql[start:end].strip()))
 
 
+def _plain(sql: str) -> str:
+    """Return `sql`, as long as it was, with a word for EXECUTE, after which the tokenizer would read no further."""
+    return _EXECUTE.sub(lambda found: f"{found[1]}PERFORM", sql) if sql.lstrip()[:7].upper() == "EXECUTE" else sql
+
+
+def _words(token: Token) -> list[Token]:
+    """Return the words of a token: the tokenizer makes one of some phrases, such as FILE FORMAT."""
+    if " " not in token.text or token.token_type in (*_STRINGS, TokenType.IDENTIFIER):
+        return [token]
+    return [Token(TokenType.VAR, word, start=token.start, end=token.end) for word in token.text.split()]
+
+
 class Reader:
     """Reads one statement from left to right; words compare in upper case, strings never match a word."""
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
-        self.tokens = [token for token in tokenize(sql) if token.token_type != TokenType.SEMICOLON]
+        self.tokens = [
+            part for token in tokenize(_plain(sql)) if token.token_type != TokenType.SEMICOLON for part in _words(token)
+        ]
         self.words = ["" if token.token_type in _STRINGS else token.text.upper() for token in self.tokens]
         self.position = 0
 
@@ -88,7 +104,7 @@ class Reader:
         if not self.take(*words):
             raise self.unexpected()
 
-    def unexpected(self) -> Exception:
+    def unexpected(self) -> ProgrammingError:
         """Return the syntax error for the token at the position."""
         found = self.peek() or ("a string" if not self.at_end else "<EOF>")
         return error.syntax(f"syntax error at position {self.position} unexpected '{found}'.")

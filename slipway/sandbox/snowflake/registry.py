@@ -11,34 +11,16 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import duckdb
 
+from slipway.sandbox.snowflake.description import Descriptions
+from slipway.sandbox.snowflake.inventory import Inventory
+from slipway.sandbox.snowflake.privilege import RELATION_KINDS, SCHEMA_OBJECT_KINDS, SYSTEM_ROLES, Grant
 from slipway.sandbox.snowflake.reader import Name
-
-GLOBAL = "_fs_global"  # the database fakesnow keeps its own metadata in
-STORE = f"{GLOBAL}.slipway"
-
-DATABASE_KINDS = frozenset({"DATABASE", "SCHEMA"})
-RELATION_KINDS = frozenset({"TABLE", "VIEW", "MATERIALIZED VIEW", "DYNAMIC TABLE", "EXTERNAL TABLE"})
-SCHEMA_OBJECT_KINDS = RELATION_KINDS | {
-    "STAGE",
-    "FILE FORMAT",
-    "SEQUENCE",
-    "FUNCTION",
-    "PROCEDURE",
-    "TASK",
-    "STREAM",
-    "PIPE",
-    "TAG",
-    "MASKING POLICY",
-    "ROW ACCESS POLICY",
-    "SECRET",
-    "ALERT",
-}
-SYSTEM_ROLES = ("ACCOUNTADMIN", "SECURITYADMIN", "USERADMIN", "SYSADMIN", "PUBLIC")
+from slipway.sandbox.snowflake.store import STORE
 
 _TABLES = (
     "databases(name varchar primary key, file varchar not null, created_on timestamptz, comment varchar)",
@@ -47,23 +29,6 @@ _TABLES = (
     " grantor varchar, grant_option boolean, future boolean, created_on timestamptz)",
     "user_keys(user_name varchar, slot integer, public_key varchar)",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Grant:
-    """One privilege on one object (or on the future objects of a container) held by one role or user."""
-
-    privilege: str
-    kind: str
-    name: Name
-    grantee: str
-    grantee_kind: str = "ROLE"
-    future: bool = False
-
-    @property
-    def lookup(self) -> tuple[str, Name]:
-        """The key grants are found by: tables and views share one name space."""
-        return ("RELATION" if self.kind in RELATION_KINDS and not self.future else self.kind, self.name)
 
 
 class Registry:
@@ -76,6 +41,8 @@ class Registry:
         self.databases: dict[str, str] = {}
         self.objects: dict[tuple[str, Name], str] = {}
         self.user_keys: dict[str, tuple[str, ...]] = {}
+        self.descriptions = Descriptions()
+        self.inventory = Inventory()
         self.version = 0  # grows with every change of grants, for caches
         self._grants: dict[tuple[str, Name], set[Grant]] = {}
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {STORE}")
@@ -101,6 +68,7 @@ class Registry:
         for user, key in rows(f"SELECT user_name, public_key FROM {STORE}.user_keys ORDER BY slot").fetchall():
             keys.setdefault(user, []).append(key)
         self.user_keys = {user: tuple(found) for user, found in keys.items()}
+        self.descriptions.load(self._connection)
         self._grants = {}
         for privilege, kind, name, grantee_kind, grantee, future in rows(
             f"SELECT privilege, kind, name, grantee_kind, grantee, future FROM {STORE}.grants"
@@ -115,6 +83,11 @@ class Registry:
                     future=future,
                 )
             )
+
+    @property
+    def lengths(self) -> dict[Name, dict[str, int]]:
+        """The declared lengths of text columns, by table."""
+        return self.descriptions.lengths
 
     def _remember(self, grant: Grant) -> None:
         self._grants.setdefault(grant.lookup, set()).add(grant)
@@ -134,13 +107,8 @@ class Registry:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query over the whole instance; sees only what has been committed."""
         with self._mutex:
-            return self._connection.execute(sql, list(parameters)).fetchall()
-
-    def change(self, *statements: tuple[str, Sequence[Any]]) -> None:
-        """Run `statements` in one transaction of the global database."""
-        with self._changing() as connection:
-            for sql, parameters in statements:
-                connection.execute(sql, list(parameters))
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql, list(parameters)).fetchall()
+            return rows
 
     # databases -----------------------------------------------------------------------------------------------------
 
@@ -173,11 +141,11 @@ class Registry:
         with self._changing() as connection:
             for source, target in hops:
                 self._move_names(connection, source, target)
+        self.inventory.move(old, new, swap=swap)
         with self._mutex:
             self._load()
 
-    @staticmethod
-    def _move_names(connection: duckdb.DuckDBPyConnection, old: Name, new: Name) -> None:
+    def _move_names(self, connection: duckdb.DuckDBPyConnection, old: Name, new: Name) -> None:
         depth = len(old)
         if depth == 1:
             connection.execute(f"UPDATE {STORE}.databases SET name = ? WHERE name = ?", [new[0], old[0]])
@@ -189,45 +157,23 @@ class Registry:
                 f"WHERE name[1:{depth}] = ? AND {condition}",
                 [list(new), list(old)],
             )
-        parts = ("ext_table_catalog", "ext_table_schema", "ext_table_name")[:depth]
-        where = " AND ".join(f"{part} = ?" for part in parts)
-        for table in ("_fs_tables_ext", "_fs_columns_ext"):
-            others = [p for p in ("ext_table_catalog", "ext_table_schema", "ext_table_name") if p not in parts]
-            store = f"{GLOBAL}._fs_information_schema.{table}"
-            rest = ", ".join([*others, *(_EXTENSION[table])])
-            kept = connection.execute(f"SELECT {rest} FROM {store} WHERE {where}", list(old)).fetchall()
-            if not kept:
-                continue
-            connection.execute(f"DELETE FROM {store} WHERE {where}", list(old))
-            connection.executemany(
-                f"INSERT OR REPLACE INTO {store} ({', '.join(parts)}, {rest}) "
-                f"VALUES ({', '.join('?' * (len(parts) + len(kept[0])))})",
-                [[*new, *row] for row in kept],
-            )
-        columns = ("database_name", "schema_name", "name")[:depth]
-        sets, tests = ", ".join(f"{c} = ?" for c in columns), " AND ".join(f"{c} = ?" for c in columns)
-        for table in ("_fs_stages", "_fs_file_formats"):
-            connection.execute(
-                f"UPDATE {GLOBAL}._fs_information_schema.{table} SET {sets} WHERE {tests}", [*new, *old]
-            )
+        self.descriptions.move(connection, old, new)
 
     def _forget_below(self, connection: duckdb.DuckDBPyConnection, name: Name) -> None:
         depth = len(name)
         scope = "(kind IN ('DATABASE', 'SCHEMA') OR len(name) = 3 OR future)" if depth == 1 else "len(name) > 1"
-        connection.execute(f"DELETE FROM {STORE}.grants WHERE name[1:{depth}] = ? AND {scope}", [list(name)])
-        connection.execute(f"DELETE FROM {STORE}.objects WHERE name[1:{depth}] = ? AND len(name) > 1", [list(name)])
-        columns = ("database_name", "schema_name", "name")[:depth]
-        where = " AND ".join(f"{column} = ?" for column in columns)
-        for table in ("_fs_stages", "_fs_file_formats"):
-            connection.execute(f"DELETE FROM {GLOBAL}._fs_information_schema.{table} WHERE {where}", list(name))
-        parts = ("ext_table_catalog", "ext_table_schema", "ext_table_name")[:depth]
-        where = " AND ".join(f"{part} = ?" for part in parts)
-        for table in ("_fs_tables_ext", "_fs_columns_ext"):
-            connection.execute(f"DELETE FROM {GLOBAL}._fs_information_schema.{table} WHERE {where}", list(name))
+        granted = [key for key in self._grants if _is_below(key, name)]
+        objects = [known for known in self.objects if len(known[1]) > 1 and known[1][:depth] == name]
+        if granted:
+            connection.execute(f"DELETE FROM {STORE}.grants WHERE name[1:{depth}] = ? AND {scope}", [list(name)])
+        if objects:
+            connection.execute(f"DELETE FROM {STORE}.objects WHERE name[1:{depth}] = ? AND len(name) > 1", [list(name)])
+        self.descriptions.forget(connection, name)
+        self.inventory.forget(name)
         self.version += 1
-        for key in [key for key in self._grants if _is_below(key, name)]:
+        for key in granted:
             del self._grants[key]
-        for known in [known for known in self.objects if len(known[1]) > 1 and known[1][:depth] == name]:
+        for known in objects:
             del self.objects[known]
 
     def forget(self, name: Name) -> None:
@@ -262,10 +208,9 @@ class Registry:
     def _insert_grants(self, connection: duckdb.DuckDBPyConnection, grants: Iterable[Grant], grantor: str) -> None:
         fresh = [grant for grant in dict.fromkeys(grants) if grant not in self._grants.get(grant.lookup, ())]
         if fresh:
-            connection.executemany(
-                f"INSERT INTO {STORE}.grants VALUES (?, ?, ?, ?, ?, ?, false, ?, now())",
-                [[g.privilege, g.kind, list(g.name), g.grantee_kind, g.grantee, grantor, g.future] for g in fresh],
-            )
+            rows = [(g.privilege, g.kind, list(g.name), g.grantee_kind, g.grantee, grantor, g.future) for g in fresh]
+            marks = ", ".join(["(?, ?, ?, ?, ?, ?, false, ?, now())"] * len(rows))
+            connection.execute(f"INSERT INTO {STORE}.grants VALUES {marks}", [value for row in rows for value in row])
         for grant in fresh:
             self._remember(grant)
         self.version += 1
@@ -321,55 +266,24 @@ class Registry:
             self._insert_grants(connection, grants, role)
             if definition is not None:
                 self._put_object(connection, kind, name, definition)
+            self.inventory.add(kind, name)
             if len(name) == 3:
-                self._describe(connection, name, comment, lengths)
-
-    @staticmethod
-    def _describe(
-        connection: duckdb.DuckDBPyConnection, name: Name, comment: str | None, lengths: Sequence[tuple[str, int]]
-    ) -> None:
-        where = "ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ?"
-        store = f"{GLOBAL}._fs_information_schema"
-        connection.execute(f"DELETE FROM {store}._fs_columns_ext WHERE {where}", list(name))
-        connection.execute(f"DELETE FROM {store}._fs_tables_ext WHERE {where}", list(name))
-        if comment is not None:
-            connection.execute(f"INSERT INTO {store}._fs_tables_ext VALUES (?, ?, ?, ?)", [*name, comment])
-        for column, length in lengths:
-            connection.execute(
-                f"INSERT INTO {store}._fs_columns_ext VALUES (?, ?, ?, ?, ?, ?)",
-                [*name, column, length, min(length * 4, 16777216)],
-            )
+                self.descriptions.write(connection, name, comment=comment, lengths=lengths)
 
     def set_comment(self, name: Name, comment: str) -> None:
-        """Set the comment of a table, view, schema or database; `name` is padded with empty parts."""
-        padded = [*name, "", ""][:3]
-        store = f"{GLOBAL}._fs_information_schema._fs_tables_ext"
-        self.change((f"INSERT OR REPLACE INTO {store} VALUES (?, ?, ?, ?)", [*padded, comment]))
+        """Set the comment of a table, view, schema or database."""
+        with self._changing() as connection:
+            self.descriptions.set_comment(connection, name, comment)
 
     def set_lengths(self, name: Name, lengths: Sequence[tuple[str, int]]) -> None:
         """Record the declared lengths of text columns."""
-        store = f"{GLOBAL}._fs_information_schema._fs_columns_ext"
-        self.change(
-            *(
-                (f"INSERT OR REPLACE INTO {store} VALUES (?, ?, ?, ?, ?, ?)", [*name, c, n, min(n * 4, 16777216)])
-                for c, n in lengths
-            )
-        )
+        with self._changing() as connection:
+            self.descriptions.set_lengths(connection, name, lengths)
 
     def copy_description(self, source: Name, target: Name) -> None:
         """Give a cloned table the comment and text lengths of its source."""
-        where = "ext_table_catalog = ? AND ext_table_schema = ? AND ext_table_name = ?"
-        new = ", ".join(["?::varchar"] * 3)
-        self.change(
-            *(
-                (
-                    f"INSERT OR REPLACE INTO {GLOBAL}._fs_information_schema.{table} SELECT {new}, {', '.join(rest)} "
-                    f"FROM {GLOBAL}._fs_information_schema.{table} WHERE {where}",
-                    [*target, *source],
-                )
-                for table, rest in _EXTENSION.items()
-            )
-        )
+        with self._changing() as connection:
+            self.descriptions.copy(connection, source, target)
 
     def copy_grants(self, grants: Iterable[Grant], target: Name, *, grantor: str) -> None:
         """Give `target` the same grants another object has."""
@@ -379,35 +293,29 @@ class Registry:
         ]
         self.add_grants(copies, grantor=grantor)
 
-    def cloned(self, source: Name, target: Name) -> None:
-        """Copy what is known of the objects inside a cloned database or schema: grants, views, comments, lengths."""
+    def cloned(self, source: Name, target: Name, role: str) -> None:
+        """Copy what is known of the objects inside a cloned database or schema: grants, views, comments, lengths.
+
+        Internal stages are not cloned with their schema, external ones and file formats are.
+        """
         depth = len(source)
-        below = f"name[1:{depth}] = ? AND len(name) > {depth}"
-        moved = f"list_concat(?, name[{depth + 1}:])"
-        columns = ("ext_table_catalog", "ext_table_schema", "ext_table_name")
-        tests = " AND ".join(f"{column} = ?" for column in columns[:depth])
-        marks = ", ".join(["?::varchar"] * depth)
+        inside = [(kind, name) for kind, name in self.objects if name[:depth] == source and len(name) > depth]
+        kept = {key for key in inside if key[0] in RELATION_KINDS or _is_cloned(key[0], self.objects[key])}
+        grants = [
+            replace(grant, name=(*target, *grant.name[depth:]))
+            for grant in self.all_grants()
+            if grant.name[:depth] == source
+            and len(grant.name) > depth
+            and (_has_rows(grant) or (grant.kind, grant.name) in kept)
+        ]
+        replaced = [grant for grant in self.all_grants() if grant.name[:depth] == target and len(grant.name) > depth]
         with self._changing() as connection:
-            connection.execute(f"DELETE FROM {STORE}.grants WHERE {below}", [list(target)])
-            connection.execute(
-                f"INSERT INTO {STORE}.grants SELECT privilege, kind, {moved}, grantee_kind, grantee, grantor, "
-                f"grant_option, future, now() FROM {STORE}.grants WHERE {below} AND kind IN ('SCHEMA', 'TABLE', 'VIEW')",
-                [list(target), list(source)],
-            )
-            connection.execute(
-                f"INSERT INTO {STORE}.objects SELECT kind, {moved}, definition, comment, now() FROM {STORE}.objects "
-                f"WHERE {below} AND kind IN ('TABLE', 'VIEW')",
-                [list(target), list(source)],
-            )
-            for table, rest in _EXTENSION.items():
-                store = f"{GLOBAL}._fs_information_schema.{table}"
-                kept = ", ".join([*columns[depth:], *rest])
-                connection.execute(
-                    f"INSERT OR REPLACE INTO {store} SELECT {marks}, {kept} FROM {store} WHERE {tests}",
-                    [*target, *source],
-                )
-        with self._mutex:
-            self._load()
+            self._delete_grants(connection, replaced)
+            self._insert_grants(connection, grants, role)
+            for kind, name in sorted(kept):
+                self._put_object(connection, kind, (*target, *name[depth:]), self.objects[(kind, name)])
+            self.descriptions.copy(connection, source, target)
+        self.inventory.copy(source, target)
 
     def future_grants(self, kind: str, name: Name) -> list[Grant]:
         """Return the grants a new object gets: those of its schema, or of its database when the schema has none."""
@@ -428,7 +336,8 @@ class Registry:
             self._put_object(connection, kind, name, definition)
 
     def _put_object(self, connection: duckdb.DuckDBPyConnection, kind: str, name: Name, definition: str) -> None:
-        connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
+        if (kind, name) in self.objects:
+            connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
         connection.execute(f"INSERT INTO {STORE}.objects VALUES (?, ?, ?, '', now())", [kind, list(name), definition])
         self.objects[(kind, name)] = definition
 
@@ -456,10 +365,12 @@ class Registry:
             self._load()
 
 
-_EXTENSION = {
-    "_fs_tables_ext": ("comment",),
-    "_fs_columns_ext": ("ext_column_name", "ext_character_maximum_length", "ext_character_octet_length"),
-}
+def _is_cloned(kind: str, definition: str) -> bool:
+    return kind == "FILE FORMAT" or (kind == "STAGE" and definition.startswith('{"url": "s3'))
+
+
+def _has_rows(grant: Grant) -> bool:
+    return grant.kind in RELATION_KINDS or grant.kind == "SCHEMA"
 
 
 def _is_below(key: tuple[str, Name], name: Name) -> bool:

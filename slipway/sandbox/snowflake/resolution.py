@@ -1,4 +1,4 @@
-"""Which objects a statement names, and what it does to each: names are completed, so nothing depends on where DuckDB looks.
+"""Which objects a statement names, and what it does to each. Names are completed: DuckDB has nothing to look for.
 
 Rules:
 - an unqualified name is completed from the session; inside CREATE VIEW from the schema of the view, as Snowflake does;
@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import sqlglot
 from fakesnow import transforms
+from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
 from slipway.sandbox.snowflake import error
-from slipway.sandbox.snowflake.information import relation_sql
-from slipway.sandbox.snowflake.reader import Name
+from slipway.sandbox.snowflake.information import UNSUPPORTED_VIEWS, relation_sql
+from slipway.sandbox.snowflake.reader import Name, quote_name
 
 if TYPE_CHECKING:
     from slipway.sandbox.snowflake.session import Session
@@ -33,14 +34,39 @@ class Reference:
     privileges: tuple[str, ...]
 
 
-def normalize(expression: exp.Expression) -> exp.Expression:
+def normalize(expression: exp.Expr) -> exp.Expr:
     """Return `expression` with IDENTIFIER('x') resolved and unquoted names in upper case. Changes it in place."""
-    resolved: exp.Expression = expression.transform(lambda node: transforms.identifier(node, None), copy=False)
-    upper: exp.Expression = resolved.transform(transforms.upper_case_unquoted_identifiers, copy=False)
+    resolved: exp.Expr = expression.transform(lambda node: transforms.identifier(node, None), copy=False)
+    upper: exp.Expr = resolved.transform(transforms.upper_case_unquoted_identifiers, copy=False)
     return upper
 
 
-def resolve(session: Session, expression: exp.Expression) -> tuple[Reference, ...]:
+# table functions of Snowflake that are there
+_TABLE_FUNCTIONS = frozenset(
+    {"GENERATOR", "FLATTEN", "RESULT_SCAN", "SPLIT_TO_TABLE", "QUERY_HISTORY", "STRTOK_SPLIT_TO_TABLE"}
+)
+
+
+def refuse_unknown(expression: exp.Expr) -> None:
+    """Raise for what parses and has no meaning here, or one Snowflake does not give it."""
+    for table in expression.find_all(exp.Table):
+        if isinstance(table.this, exp.Func):
+            written = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.sql_name()
+            if written.upper() not in _TABLE_FUNCTIONS:
+                raise error.unknown_function(written)
+        if isinstance(table.this, exp.Literal):
+            raise error.missing("Object", table.this.name)
+        if isinstance(table.this, exp.Var) and table.this.name.startswith("@"):
+            raise error.unsupported("queries of staged files")
+        if table.args.get("when") or table.args.get("changes"):
+            raise error.unsupported("time travel (AT, BEFORE, CHANGES)")
+    if expression.find(exp.MatchRecognize):
+        raise error.unsupported("MATCH_RECOGNIZE")
+    if expression.find(exp.Connect):
+        raise error.unsupported("CONNECT BY")
+
+
+def resolve(session: Session, expression: exp.Expr) -> tuple[Reference, ...]:
     """Complete the names in a normalized statement and return what it refers to. Changes `expression` in place."""
     _replace_session_functions(session, expression)
     target = target_of(expression)
@@ -53,12 +79,18 @@ def resolve(session: Session, expression: exp.Expression) -> tuple[Reference, ..
             table.replace(replacement)
             continue
         name = _complete(session, table, None if table is target else home)
+        _refuse_hidden(session, name, is_new=table is target and isinstance(expression, exp.Create))
         found.append(Reference(name=name, privileges=_privileges(expression, table, target)))
         _rename(session, table, name, is_target=table is target)
+    for function in list(expression.find_all(exp.TableFromRows)):
+        _replace_table_function(session, function)
+    for column in list(expression.find_all(exp.Column)):
+        if column.name == "NEXTVAL" and column.table:
+            _replace_next_value(session, column)
     return tuple(found)
 
 
-def target_of(expression: exp.Expression) -> exp.Table | None:
+def target_of(expression: exp.Expr) -> exp.Table | None:
     """Return the table a statement creates or changes, if it names one first."""
     this = expression.args.get("this")
     if isinstance(expression, exp.Query):
@@ -70,16 +102,68 @@ def target_of(expression: exp.Expression) -> exp.Table | None:
 
 def name_of(table: exp.Table) -> Name:
     """Return the parts of a table reference that are written down."""
+    if table.catalog and not table.db:
+        return (table.catalog, "", table.name)  # db..table
     return tuple(part for part in (table.catalog, table.db, table.name) if part)
 
 
-def _home(session: Session, expression: exp.Expression, target: exp.Table | None) -> Name | None:
+def _refuse_hidden(session: Session, name: Name, *, is_new: bool) -> None:
+    """Raise 2003 for a database that is not the account's, and for a quoted name whose case is another's."""
+    if name in session.temporary:
+        return
+    if name[0] not in session.instance.registry.databases:
+        raise error.missing("Object" if not is_new else "Database", ".".join(name))
+    if name[2] != name[2].upper() and not is_new and session.instance.relation_kind(name) is None:
+        raise error.missing("Object", ".".join(name))
+
+
+def _replace_table_function(session: Session, function: exp.TableFromRows) -> None:
+    """Put the rows of RESULT_SCAN and QUERY_HISTORY in the place of the call."""
+    call = function.this.expression if isinstance(function.this, exp.Dot) else function.this
+    name = call.name.upper() if isinstance(call, exp.Anonymous) else ""
+    alias = function.alias or name or "_"
+    if name == "QUERY_HISTORY":
+        session.instance.history.flush()
+        query = sqlglot.parse_one(str(relation_sql("QUERY_HISTORY", "")), read="duckdb")
+    elif name == "RESULT_SCAN":
+        query = sqlglot.parse_one(f"SELECT * FROM {_result(session, call)}", read="duckdb")
+    elif isinstance(call, exp.Anonymous) and name not in _TABLE_FUNCTIONS:
+        raise error.unknown_function(name)
+    else:
+        return
+    function.replace(exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))))
+
+
+def _result(session: Session, call: exp.Anonymous) -> str:
+    """Return the name of a view over an earlier result. Raises 709 for one that is not kept."""
+    wanted = call.expressions[0] if call.expressions else exp.null()
+    query_id = wanted.name if isinstance(wanted, exp.Literal) else ""
+    kept = session.results_cache.get(query_id)
+    if kept is None:
+        raise ProgrammingError(msg=f"Statement {query_id} not found", errno=709, sqlstate="02000")
+    session._duck_conn.register("_result_scan", kept.table)
+    return "_result_scan"
+
+
+def _replace_next_value(session: Session, column: exp.Column) -> None:
+    parts = [part for part in (column.catalog, column.db, column.table) if part]
+    name = session.object_name(tuple(parts), "NEXTVAL")
+    if not session.instance.has_sequence(name):
+        return
+    session.instance.access.require(session, "SEQUENCE", name, "USAGE")
+    call: exp.Expr = exp.Anonymous(this="nextval", expressions=[exp.Literal.string(quote_name(name))])
+    if isinstance(column.parent, exp.Select):
+        call = exp.alias_(call, "NEXTVAL", quoted=True)
+    column.replace(call)
+
+
+def _home(session: Session, expression: exp.Expr, target: exp.Table | None) -> Name | None:
     if isinstance(expression, exp.Create) and expression.kind == "VIEW" and target is not None:
         return session.object_name(name_of(target), "CREATE VIEW")[:2]
     return None
 
 
-def _is_container(expression: exp.Expression, table: exp.Table) -> bool:
+def _is_container(expression: exp.Expr, table: exp.Table) -> bool:
     kind = str(expression.args.get("kind") or "").upper()
     return isinstance(expression, (exp.Create, exp.Drop, exp.Use, exp.Show, exp.Describe)) and (
         kind not in ("TABLE", "VIEW", "") or isinstance(expression, (exp.Use, exp.Show))
@@ -89,11 +173,15 @@ def _is_container(expression: exp.Expression, table: exp.Table) -> bool:
 def _is_cte(table: exp.Table) -> bool:
     if table.db:
         return False
-    node: exp.Expression | None = table
+    node: exp.Expr | None = table
     while node is not None:
         parent = node.parent
         with_ = parent.args.get("with_") if parent is not None else None
-        if isinstance(with_, exp.With) and parent is not None and any(_defines(c, table, with_) for c in _before(with_, node)):
+        if (
+            isinstance(with_, exp.With)
+            and parent is not None
+            and any(_defines(c, table, with_) for c in _before(with_, node))
+        ):
             return True
         if isinstance(parent, exp.With) and any(_defines(c, table, parent) for c in _before(parent, node)):
             return True
@@ -101,7 +189,7 @@ def _is_cte(table: exp.Table) -> bool:
     return False
 
 
-def _before(with_: exp.With, node: exp.Expression) -> Iterator[exp.CTE]:
+def _before(with_: exp.With, node: exp.Expr) -> Iterator[exp.CTE]:
     for cte in with_.expressions:
         if cte is node:
             if with_.recursive:
@@ -122,10 +210,10 @@ def _complete(session: Session, table: exp.Table, home: Name | None) -> Name:
 
 
 def _rename(session: Session, table: exp.Table, name: Name, *, is_target: bool) -> None:
-    needs_alias = not table.alias and not is_target and isinstance(table.parent, (exp.From, exp.Join))
+    can_alias = not is_target or isinstance(table.parent, (exp.Update, exp.Delete, exp.Merge))
     if name in session.temporary:
         stored: Name = ("temp", "main", ".".join(name))
-        if needs_alias:
+        if can_alias and not table.alias:
             table.set("alias", exp.TableAlias(this=exp.to_identifier(name[-1], quoted=True)))
     else:
         stored = name
@@ -133,7 +221,7 @@ def _rename(session: Session, table: exp.Table, name: Name, *, is_target: bool) 
         table.set(key, exp.to_identifier(part, quoted=True))
 
 
-def _metadata_query(session: Session, table: exp.Table) -> exp.Expression | None:
+def _metadata_query(session: Session, table: exp.Table) -> exp.Expr | None:
     """Return the subquery for INFORMATION_SCHEMA.x and ACCOUNT_USAGE.x; raises 2003 for one there is not."""
     schema = table.db or (session.schema if not table.catalog else "") or ""
     if schema == "ACCOUNT_USAGE" and table.catalog == "SNOWFLAKE":
@@ -144,16 +232,22 @@ def _metadata_query(session: Session, table: exp.Table) -> exp.Expression | None
             raise error.missing("Database", database)
     else:
         return None
-    sql = relation_sql(table.name, database)
+    roles = (
+        None if session.instance.access.is_unrestricted(session) else session.instance.access.effective(session.role)
+    )
+    sql = relation_sql(table.name, database, roles)
+    if sql is None and table.name in UNSUPPORTED_VIEWS:
+        raise error.unsupported(f"{schema}.{table.name}")
     if sql is None:
         raise error.missing("Object", f"{database or 'SNOWFLAKE'}.{schema}.{table.name}")
     if "query_history" in sql:
         session.instance.history.flush()
     alias = table.alias or table.name
-    return sqlglot.parse_one(sql, read="duckdb").subquery(exp.to_identifier(alias, quoted=True), copy=False)
+    query = sqlglot.parse_one(sql, read="duckdb")
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
 
 
-def _privileges(expression: exp.Expression, table: exp.Table, target: exp.Table | None) -> tuple[str, ...]:
+def _privileges(expression: exp.Expr, table: exp.Table, target: exp.Table | None) -> tuple[str, ...]:
     if table is not target:
         return ("SELECT",)
     match expression:
@@ -177,7 +271,7 @@ def _privileges(expression: exp.Expression, table: exp.Table, target: exp.Table 
             return ("OWNERSHIP",)
 
 
-def _replace_session_functions(session: Session, expression: exp.Expression) -> None:
+def _replace_session_functions(session: Session, expression: exp.Expr) -> None:
     values = {
         "CURRENT_ROLE": session.role,
         "CURRENT_USER": session.user,
@@ -191,14 +285,16 @@ def _replace_session_functions(session: Session, expression: exp.Expression) -> 
         "CURRENT_CATALOG": session.database,
         "CURRENT_SCHEMA": session.schema,
         "CURRENT_SECONDARY_ROLES": '{"roles":"","value":""}',
-        "CURRENT_AVAILABLE_ROLES": "[" + ",".join(f'"{r}"' for r in sorted(session.instance.access.effective(session.role))) + "]",
+        "CURRENT_AVAILABLE_ROLES": "["
+        + ",".join(f'"{r}"' for r in sorted(session.instance.access.effective(session.role)))
+        + "]",
         "LAST_QUERY_ID": session.last_query_id,
     }
     for node in list(expression.find_all(exp.Func)):
         name = node.name.upper() if isinstance(node, exp.Anonymous) else node.sql_name().upper()
         if name in values and not isinstance(node.parent, exp.Table):
             value = values[name]
-            replacement: exp.Expression = exp.null() if value is None else exp.Literal.string(value)
+            replacement: exp.Expr = exp.null() if value is None else exp.Literal.string(value)
             if isinstance(node.parent, exp.Select):
                 replacement = exp.alias_(replacement, f"{name}()", quoted=True)
             node.replace(replacement)

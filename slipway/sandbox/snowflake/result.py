@@ -7,9 +7,9 @@ import decimal
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import pyarrow as pa
+import pyarrow as pa  # type: ignore[import-untyped]
 from fakesnow.rowtype import ColumnInfo, describe_as_rowtype
 
 Column = tuple[str, str]  # name, DuckDB type
@@ -81,7 +81,10 @@ class Result:
 
     def rowtype(self) -> list[ColumnInfo]:
         """Return the columns as the Snowflake REST API describes them."""
-        return describe_as_rowtype([(name, kind, None, None, None, None) for name, kind in self.columns])
+        described: list[ColumnInfo] = describe_as_rowtype(
+            [(name, kind, None, None, None, None) for name, kind in self.columns]
+        )
+        return described
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows as the Python values the connector would give."""
@@ -91,11 +94,15 @@ class Result:
 
 def _plain(kind: str, column: pa.ChunkedArray) -> tuple[str, pa.ChunkedArray]:
     if kind.endswith("[]") or kind.startswith(("STRUCT", "MAP", "ENUM", "UNION")):
-        texts = [None if v is None else v if isinstance(v, str) else json.dumps(v, default=str) for v in column.to_pylist()]
+        texts = [
+            None if v is None else v if isinstance(v, str) else json.dumps(v, default=str) for v in column.to_pylist()
+        ]
         return ("VARCHAR" if kind.startswith("ENUM") else "JSON"), pa.chunked_array([pa.array(texts, type=pa.string())])
     known = _TYPES.get(kind, kind)
     if kind == "INTERVAL":
-        return known, pa.chunked_array([pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())])
+        return known, pa.chunked_array(
+            [pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())]
+        )
     if kind != known and known in _ARROW:
         return known, column.cast(_ARROW[known])
     if kind.startswith("TIMESTAMP") and not kind.endswith("NS") and column.type.unit != "us":
@@ -104,7 +111,7 @@ def _plain(kind: str, column: pa.ChunkedArray) -> tuple[str, pa.ChunkedArray]:
 
 
 def _python(kind: str, column: pa.ChunkedArray) -> list[Any]:
-    values = cast(list[Any], column.to_pylist())
+    values: list[Any] = column.to_pylist()
     if kind == "HUGEINT" or (kind.startswith("DECIMAL") and kind.endswith(",0)")):
         return [int(value) if isinstance(value, decimal.Decimal) else value for value in values]
     if kind == "TIMESTAMP WITH TIME ZONE":

@@ -1,7 +1,7 @@
 """The Snowflake REST API, as far as the connectors use it, on the loopback interface.
 
-Every failure of a statement is answered with HTTP 200 and `success: false`, as Snowflake does: the connector would take an
-HTTP 500 for a passing fault and repeat the statement for minutes.
+Every failure of a statement is answered with HTTP 200 and `success: false`, as Snowflake does: the connector would take
+an HTTP 500 for a passing fault and repeat the statement for minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 import uvicorn
 from fakesnow import statement_type
 from fakesnow.converter import from_binding
-from fakesnow.server import bucket_upload, gcs_stage_info
 from fakesnow.transforms import SERVER_VERSION
 from snowflake.connector.errors import Error
 from starlette.applications import Starlette
@@ -65,7 +64,6 @@ class Api:
             Route("/queries/v1/abort-request", self.abort, methods=["POST"]),
             Route("/monitoring/queries/{query_id}", self.monitoring, methods=["GET"]),
             Route("/telemetry/send", self.telemetry, methods=["POST"]),
-            Route("/fs_bucket/{path:path}", bucket_upload, methods=["PUT"]),
         ]
 
     # small answers -------------------------------------------------------------------------------------------------
@@ -135,7 +133,8 @@ class Api:
             log.warning("login of %s: %s", user, failure.raw_msg)
             role = request.query_params.get("roleName", "")
             return _refused(
-                "390189", f"Role '{role}' specified in the connect string is not granted to this user. {failure.raw_msg}"
+                "390189",
+                f"Role '{role}' specified in the connect string is not granted to this user. {failure.raw_msg}",
             )
         token = secrets.token_urlsafe(32)
         self._sessions[token] = session
@@ -188,7 +187,7 @@ class Api:
             return _session_gone()
         body = await _body(request)
         try:
-            answer = await run_in_threadpool(self._run, request, session, body)
+            answer = await run_in_threadpool(self._run, session, body)
         except Error as failure:
             return _failed(failure, str(body.get("sqlText", "")))
         except Exception as failure:  # nothing may become an HTTP 500
@@ -196,7 +195,7 @@ class Api:
             return _failed(error.translate(failure), str(body.get("sqlText", "")))
         return _success(answer)
 
-    def _run(self, request: Request, session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, session: Session, body: dict[str, Any]) -> dict[str, Any]:
         sql, cursor = str(body["sqlText"]), session.cursor()
         rows = _bindings(body.get("bindings") or {})
         changed = 0
@@ -210,11 +209,8 @@ class Api:
                 changed += cursor.rowcount or 0
             return _answer(session, cursor, sql, None) | {"rowset": [[str(changed)]], "total": 1}
         cursor.execute(sql, binding_params=rows, server=True)
-        transformed = cursor._last_transformed
-        if transformed is not None and (upload := transformed.args.get("put_stage_data")):
-            if not rows:
-                upload["stageInfo"] = gcs_stage_info(request, transformed, upload)
-            return dict(upload)
+        if cursor.upload is not None:
+            return dict(cursor.upload)
         return _answer(session, cursor, sql, None)
 
     def _session(self, request: Request) -> Session | None:

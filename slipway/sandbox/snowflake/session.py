@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.cursor import FakeSnowflakeCursor
 from snowflake.connector.cursor import DictCursor, SnowflakeCursor
@@ -51,7 +53,7 @@ class _Recent(OrderedDict[str, Any]):
             self.popitem(last=False)
 
 
-class Session(FakeSnowflakeConnection):
+class Session(FakeSnowflakeConnection):  # type: ignore[misc]  # fakesnow is not typed here
     """A connection to the embedded Snowflake; also the object `in_process` hands out as one."""
 
     def __init__(
@@ -72,6 +74,9 @@ class Session(FakeSnowflakeConnection):
         super().__init__(
             instance.cursor(), _Recent(), create_database=False, create_schema=False, paramstyle=paramstyle
         )
+        self._is_closed = False
+        self.database: str | None = None
+        self._schema: str | None = None
         self.instance = instance
         self.user, self.role, self.account = user, role, account
         self.warehouse = warehouse
@@ -79,6 +84,8 @@ class Session(FakeSnowflakeConnection):
         self.transaction = Transaction(self._duck_conn)
         self.implicit = not autocommit  # True: DML opens a transaction that COMMIT must end
         self.temporary: dict[Name, str] = {}
+        self.temporary_lengths: dict[str, dict[str, int]] = {}  # by the name DuckDB stores the table under
+        self.temporary_stages: set[Name] = set()
         self.parameters: dict[str, str] = {}
         self.last_query_id: str | None = None
         for key, value in parameters.items():
@@ -117,11 +124,11 @@ class Session(FakeSnowflakeConnection):
 
     def point(self) -> None:
         """Let DuckDB look for unqualified names where this session stands."""
-        path = "memory.main"
-        if self.database and self.database in self.instance.registry.databases:
-            inside = self._schema if self._schema and self.instance.has_schema((self.database, self._schema)) else "main"
-            path = f"{quote(self.database)}.{quote(inside)}"
-        self._duck_conn.execute(f"SET schema = {literal(path)}")
+        places = ((self.database, self._schema), (self.database, "main"), ("memory", "main"))
+        for path in ((d, s) for d, s in places if d and s):  # a schema or database may just have been dropped
+            with contextlib.suppress(duckdb.CatalogException):
+                self._duck_conn.execute(f"SET schema = {literal(quote_name(path))}")
+                return
 
     def schema_name(self, name: Name, action: str = "this operation") -> Name:
         """Return (database, schema) for a schema name; raises error 90105 without a current database."""
@@ -183,15 +190,19 @@ class Session(FakeSnowflakeConnection):
         """End the session: roll back what is open and drop its temporary tables."""
         if self._is_closed:
             return
+        from slipway.sandbox.snowflake.stage import drop_temporary
+
         self._is_closed = True
         self.instance.forget(self)
         with self.instance.gate.shared():
             self.transaction.rollback()
+            drop_temporary(self)
             self._duck_conn.close()
 
 
-def handle_use(session: Session, reader: Reader) -> Result:
+def handle_use(cursor: Cursor, reader: Reader) -> Result:
     """Run USE ROLE | WAREHOUSE | SECONDARY ROLES | DATABASE | SCHEMA | <name>."""
+    session = cursor.session
     reader.expect("USE")
     if reader.take("ROLE"):
         session.role = session.instance.access.assume(session.user, reader.name()[0])
@@ -208,6 +219,37 @@ def handle_use(session: Session, reader: Reader) -> Result:
         name = reader.name()
         session.choose(name[0], name[1] if len(name) > 1 else None)
     return Result.status()
+
+
+def handle_variable(cursor: Cursor, reader: Reader) -> Result:
+    """Run SET name = value, SET (a, b) = (..) and UNSET name: later statements may say $name."""
+    session = cursor.session
+    setting = reader.take("SET")
+    if not setting:
+        reader.expect("UNSET")
+    names = _list(reader)
+    if not setting:
+        for name in names:
+            session.variables._variables.pop(name.upper(), None)
+        return Result.status()
+    reader.expect("=")
+    text = reader.rest()
+    values = [text] if len(names) == 1 else text.strip("() ").split(",")
+    if len(values) != len(names):
+        raise error.unsupported("SET of several variables to expressions")
+    for name, value in zip(names, values, strict=True):
+        session.variables._variables[name.upper()] = value.strip()
+    return Result.status()
+
+
+def _list(reader: Reader) -> list[str]:
+    bracket = reader.take("(")
+    names = [reader.name()[0]]
+    while bracket and reader.take(","):
+        names.append(reader.name()[0])
+    if bracket:
+        reader.expect(")")
+    return names
 
 
 def handle_alter_session(session: Session, reader: Reader) -> Result:

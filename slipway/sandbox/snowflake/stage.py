@@ -1,8 +1,8 @@
 """Stages and file formats, and the commands on files in stages: LIST, REMOVE and PUT.
 
 Rules:
-- a stage with a URL stands for an S3 location, one without for a folder of the state; both are objects of a schema, with
-  an owner, grants and future grants;
+- a stage with a URL stands for an S3 location, one without for a folder of the state; both are objects of a schema,
+  with an owner, grants and future grants;
 - reading an external stage needs USAGE on it, an internal one READ, putting a file there WRITE
   (https://docs.snowflake.com/en/user-guide/security-access-control-privileges#stage-privileges);
 - credentials, encryption and storage integrations are accepted and not used: the server reaches S3 by its environment.
@@ -55,7 +55,7 @@ class Stage:
         self.name = name
         self.url: str = facts["url"]
         self.folder: str = facts["folder"]
-        self.format: dict[str, Any] = facts["format"]
+        self.format: dict[str, option.Option] = _thawed(facts["format"])
 
     @property
     def is_external(self) -> bool:
@@ -194,9 +194,13 @@ def format_of(session: Session, *layers: option.Options) -> FileFormat:
         definition = session.instance.registry.objects.get(("FILE FORMAT", name))
         if definition is None:
             raise error.missing("File format", ".".join(name))
-        kept = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(definition).items()}
-        merged = {**kept, **merged}
+        merged = {**_thawed(json.loads(definition)), **merged}
     return FileFormat.from_options(merged)
+
+
+def _thawed(facts: dict[str, Any]) -> dict[str, option.Option]:
+    """Return options as they were before JSON made lists of tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
 
 
 # LIST, REMOVE, PUT -------------------------------------------------------------------------------------------------
@@ -290,9 +294,7 @@ def put_here(upload: dict[str, Any]) -> Result:
     target = Path(upload["stageInfo"]["location"])
     sources = [Path(found) for pattern in upload["src_locations"] for found in sorted(glob.glob(pattern))]
     if not sources:
-        raise ProgrammingError(
-            msg=f"File doesn't exist: {upload['src_locations']}", errno=253006, sqlstate="22000"
-        )
+        raise ProgrammingError(msg=f"File doesn't exist: {upload['src_locations']}", errno=253006, sqlstate="22000")
     for source in sources:
         packed = upload["autoCompress"] and source.suffix != ".gz"
         stored = target / (f"{source.name}.gz" if packed else source.name)
@@ -305,5 +307,14 @@ def put_here(upload: dict[str, Any]) -> Result:
         sizes = source.stat().st_size, stored.stat().st_size
         kinds = "GZIP" if source.suffix == ".gz" else "NONE", "GZIP" if stored.suffix == ".gz" else "NONE"
         rows.append((source.name, stored.name, *sizes, *kinds, "SKIPPED" if skipped else "UPLOADED", ""))
-    texts = ("source", "target", "source_size", "target_size", "source_compression", "target_compression", "status", "message")
+    texts = (
+        "source",
+        "target",
+        "source_size",
+        "target_size",
+        "source_compression",
+        "target_compression",
+        "status",
+        "message",
+    )
     return Result.of([(name, "BIGINT" if name.endswith("_size") else "VARCHAR") for name in texts], rows)

@@ -159,9 +159,7 @@ class Storage:
                 import boto3
                 from botocore.config import Config
 
-                config = Config(
-                    connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"max_attempts": 2}
-                )
+                config = Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries={"max_attempts": 2})
                 self._client = boto3.client("s3", config=config)
             return self._client
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -39,6 +40,7 @@ class Transaction:
         self._connection = connection
         self._written: list[_Written] = []
         self.is_open = False
+        self._files: list[Path] = []
         self.touched: set[str] = set()
         self.cause = ""  # why the transaction was ended, empty while it is sound
 
@@ -75,6 +77,9 @@ class Transaction:
         self.is_open, self.cause = False, ""
         self._written.clear()
         self.touched.clear()
+        for path in self._files:
+            path.unlink(missing_ok=True)
+        self._files.clear()
 
     def check(self) -> None:
         """Refuse to go on in a transaction that an error has ended."""
@@ -89,7 +94,7 @@ class Transaction:
         deadline, pause = time.monotonic() + CONFLICT_PATIENCE, 0.005
         while True:
             try:
-                rows = self._connection.execute(sql, parameters).fetchall()
+                rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
             except duckdb.TransactionException as failure:
                 if not error.is_conflict(failure) or time.monotonic() > deadline:
                     raise
@@ -103,10 +108,23 @@ class Transaction:
                 self._written.append(_Written(sql=sql, parameters=_frozen(parameters), rows=_changed(rows)))
             return rows
 
-    def restore(self, failure: BaseException) -> None:
-        """Bring an open transaction back to where it stood before a failed statement, or mark it as ended."""
+    def mark(self) -> int:
+        """Return the point `restore` can come back to: where the transaction stands now."""
+        return len(self._written)
+
+    def keep_file(self, path: Path) -> None:
+        """Take over a file that what was written reads: it is deleted when the transaction ends."""
+        self._files.append(path)
+
+    def restore(self, failure: BaseException, *, to: int | None = None) -> None:
+        """Bring an open transaction back to a mark, else to where it stood before the failed statement.
+
+        Side effects: the statements before that are run again; when they do not do the same, the transaction is ended.
+        """
         if not self.is_open or self.cause:
             return
+        if to is not None:
+            del self._written[to:]
         self._connection.execute("ROLLBACK")
         self._connection.execute("BEGIN")
         try:

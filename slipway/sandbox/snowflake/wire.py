@@ -1,15 +1,15 @@
 """Results as the connector reads them: Arrow columns in the shapes Snowflake gives its types.
 
-Timestamps travel as structs of seconds and nanoseconds (and minutes of offset plus 1440), times as nanoseconds, and what is
-NULL must be NULL as a whole: a struct whose fields are NULL would be read as 1970.
+Timestamps travel as structs of seconds and nanoseconds (and minutes of offset plus 1440), times as nanoseconds, and
+what is NULL must be NULL as a whole: a struct whose fields are NULL would be read as 1970.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 from fakesnow.rowtype import ColumnInfo
 
 from slipway.sandbox.snowflake.result import Result

@@ -1,0 +1,39 @@
+"""The cases of the contract, by what they are about."""
+
+from __future__ import annotations
+
+from ..case import Case
+from . import (
+    clone,
+    dml,
+    function,
+    grant,
+    information,
+    load,
+    merge,
+    refusal,
+    session,
+    show,
+    swap,
+    table,
+    transaction,
+    types,
+)
+
+_PARTS = (
+    session,
+    types,
+    table,
+    dml,
+    merge,
+    transaction,
+    clone,
+    swap,
+    grant,
+    information,
+    show,
+    load,
+    function,
+    refusal,
+)
+CASES: tuple[Case, ...] = tuple(case for part in _PARTS for case in part.CASES)

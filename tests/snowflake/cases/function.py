@@ -1,0 +1,292 @@
+"""Functions dbt models use."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from ..case import case, fails, gives, value
+
+CASES = (
+    case("LISTAGG joins in order", value("SELECT LISTAGG(V, ',') WITHIN GROUP (ORDER BY V DESC) FROM T", "b,a")),
+    case("LISTAGG of nothing is empty", value("SELECT LISTAGG(V, ',') FROM T WHERE FALSE", "")),
+    case(
+        "DATEADD",
+        value(
+            "SELECT DATEADD(DAY, 1, '2024-02-28'::DATE), DATEADD('month', -1, '2024-03-31'::DATE), "
+            "DATEADD(HOUR, 2, '2024-01-01'::TIMESTAMP_NTZ)",
+            date(2024, 2, 29),
+            date(2024, 2, 29),
+            datetime(2024, 1, 1, 2),
+        ),
+    ),
+    case(
+        "DATEDIFF counts the borders crossed",
+        value(
+            "SELECT DATEDIFF(DAY, '2024-01-01'::DATE, '2024-03-01'::DATE), DATEDIFF('year', "
+            "'2023-12-31'::DATE, '2024-01-01'::DATE), DATEDIFF(MINUTE, '2024-01-01 00:00:59'::TIMESTAMP, "
+            "'2024-01-01 00:01:00'::TIMESTAMP)",
+            60,
+            1,
+            1,
+        ),
+    ),
+    case(
+        "DATE_TRUNC",
+        value(
+            "SELECT DATE_TRUNC('MONTH', '2024-02-29'::DATE), DATE_TRUNC('hour', '2024-02-29 13:14:15'::TIMESTAMP_NTZ)",
+            date(2024, 2, 1),
+            datetime(2024, 2, 29, 13),
+        ),
+    ),
+    case(
+        "LAST_DAY and ADD_MONTHS",
+        value(
+            "SELECT LAST_DAY('2024-02-01'::DATE), ADD_MONTHS('2024-01-31'::DATE, 1)",
+            date(2024, 2, 29),
+            date(2024, 2, 29),
+        ),
+    ),
+    case(
+        "YEAR, MONTH, DAY, DAYOFWEEK and EXTRACT",
+        value(
+            "SELECT YEAR('2024-02-29'::DATE), MONTH('2024-02-29'::DATE), DAY('2024-02-29'::DATE), "
+            "DAYOFWEEK('2024-02-25'::DATE), EXTRACT(QUARTER FROM '2024-02-29'::DATE)",
+            2024,
+            2,
+            29,
+            0,
+            1,
+        ),
+    ),
+    case(
+        "TO_DATE, TO_TIMESTAMP_NTZ and TO_CHAR",
+        value(
+            "SELECT TO_DATE('2024-01-05'), TO_TIMESTAMP_NTZ('2024-01-05 01:02:03'), "
+            "TO_CHAR('2024-01-05'::DATE, 'YYYYMMDD')",
+            date(2024, 1, 5),
+            datetime(2024, 1, 5, 1, 2, 3),
+            "20240105",
+        ),
+    ),
+    case("TO_DATE with a format", value("SELECT TO_DATE('05/01/2024', 'DD/MM/YYYY')", date(2024, 1, 5))),
+    case(
+        "IFF, NVL, NVL2, ZEROIFNULL and COALESCE",
+        value(
+            "SELECT IFF(1 > 0, 'y', 'n'), NVL(NULL, 2), NVL2(NULL, 1, 3), ZEROIFNULL(NULL), COALESCE(NULL, NULL, 4)",
+            "y",
+            2,
+            3,
+            0,
+            4,
+        ),
+    ),
+    case(
+        "DECODE and CASE",
+        value("SELECT DECODE(2, 1, 'one', 2, 'two', 'many'), CASE WHEN FALSE THEN 1 END", "two", None),
+    ),
+    case(
+        "NULLIF, EQUAL_NULL and IS DISTINCT FROM",
+        value("SELECT NULLIF(1, 1), EQUAL_NULL(NULL, NULL), 1 IS DISTINCT FROM NULL", None, True, True),
+    ),
+    case(
+        "GREATEST and LEAST know NULL",
+        value("SELECT GREATEST(1, 3, 2), LEAST(1, 3), GREATEST(1, NULL), LEAST(NULL, 1)", 3, 1, None, None),
+    ),
+    case(
+        "TRY_TO_NUMBER, TRY_CAST and TRY_TO_DATE give NULL",
+        value(
+            "SELECT TRY_TO_NUMBER('x'), TRY_CAST('1' AS INT), TRY_TO_DATE('x'), TRY_TO_NUMBER('12.6')",
+            None,
+            1,
+            None,
+            13,
+        ),
+    ),
+    case(
+        "TO_NUMBER and TRY_TO_DECIMAL take a scale",
+        value("SELECT TO_NUMBER('12.345', 10, 2), TRY_TO_DECIMAL('12.345', 10, 1)", Decimal("12.35"), Decimal("12.3")),
+    ),
+    case(
+        "ROUND, CEIL, FLOOR, ABS, MOD and SIGN",
+        value(
+            "SELECT ROUND(2.5), ROUND(-2.5), ROUND(1.255, 2), CEIL(1.2), FLOOR(-1.2), ABS(-3), MOD(7, 3), SIGN(-2)",
+            3,
+            -3,
+            Decimal("1.26"),
+            2,
+            -2,
+            3,
+            1,
+            -1,
+        ),
+    ),
+    case("DIV0 and DIV0NULL", value("SELECT DIV0(1, 0), DIV0NULL(1, NULL), DIV0(1, 2)", 0, 0, Decimal("0.5"))),
+    case(
+        "texts",
+        value(
+            "SELECT UPPER('a'), LOWER('A'), TRIM('  a '), LENGTH('abc'), SUBSTR('abcdef', 2, 3), "
+            "LEFT('abc', 2), RIGHT('abc', 2), REPLACE('aXb', 'X', '-'), LPAD('7', 3, '0'), CONCAT('a', "
+            "'b'), INITCAP('ab cd')",
+            "A",
+            "a",
+            "a",
+            3,
+            "bcd",
+            "ab",
+            "bc",
+            "a-b",
+            "007",
+            "ab",
+            "Ab Cd",
+        ),
+    ),
+    case(
+        "SPLIT_PART, SPLIT, CONTAINS, STARTSWITH and POSITION",
+        value(
+            "SELECT SPLIT_PART('a-b-c', '-', 2), SPLIT_PART('a-b', '-', -1), CONTAINS('abc', 'b'), "
+            "STARTSWITH('abc', 'ab'), ENDSWITH('abc', 'c'), POSITION('c' IN 'abc'), CHARINDEX('b', 'abc')",
+            "b",
+            "b",
+            True,
+            True,
+            True,
+            3,
+            2,
+        ),
+    ),
+    case(
+        "REGEXP_REPLACE, REGEXP_LIKE matches the whole",
+        value(
+            "SELECT REGEXP_REPLACE('a1b2', '[0-9]', ''), REGEXP_LIKE('abc', 'b'), REGEXP_LIKE('abc', "
+            "'a.c'), REGEXP_SUBSTR('ab12', '[0-9]+'), 'abc' RLIKE 'a.*'",
+            "ab",
+            False,
+            True,
+            "12",
+            True,
+        ),
+    ),
+    case("ILIKE and LIKE ANY", value("SELECT 'ABC' ILIKE 'a%', 'abc' LIKE ANY ('x%', 'a%')", True, True)),
+    case(
+        "MD5 and SHA2 are lower-case hex",
+        value(
+            "SELECT MD5('a'), SHA2('a', 256)",
+            "0cc175b9c0f1b6a831c399e269772661",
+            "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+        ),
+    ),
+    case(
+        "the surrogate key of dbt-utils",
+        value(
+            "SELECT MD5(CAST(COALESCE(CAST(1 AS VARCHAR), '_dbt_utils_surrogate_key_null_') || '-' || "
+            "COALESCE(CAST(NULL AS VARCHAR), '_dbt_utils_surrogate_key_null_') AS VARCHAR)) = "
+            "MD5('1-_dbt_utils_surrogate_key_null_')",
+            True,
+        ),
+    ),
+    case(
+        "HASH is the same for the same values",
+        value("SELECT HASH(1, 'a') = HASH(1, 'a'), HASH(1) = HASH(2)", True, False),
+    ),
+    case(
+        "OBJECT_CONSTRUCT and its paths",
+        value(
+            "SELECT OBJECT_CONSTRUCT('a', 1, 'b', NULL):a::INT, OBJECT_CONSTRUCT('a', 1, 'b', NULL):b IS NULL", 1, True
+        ),
+    ),
+    case(
+        "PARSE_JSON and TRY_PARSE_JSON",
+        value("SELECT PARSE_JSON('{\"x\": {\"y\": 5}}'):x.y::INT, TRY_PARSE_JSON('{bad') IS NULL", 5, True),
+    ),
+    case("GENERATOR gives rows", value("SELECT COUNT(*) FROM TABLE(GENERATOR(ROWCOUNT => 5))", 5)),
+    case(
+        "ROW_NUMBER over GENERATOR counts",
+        gives(
+            "SELECT ROW_NUMBER() OVER (ORDER BY SEQ4()) FROM TABLE(GENERATOR(ROWCOUNT => 3)) ORDER BY 1",
+            (1,),
+            (2,),
+            (3,),
+        ),
+    ),
+    case(
+        "a date spine",
+        gives(
+            "SELECT DATEADD(DAY, ROW_NUMBER() OVER (ORDER BY NULL) - 1, '2024-01-30'::DATE) AS D FROM "
+            "TABLE(GENERATOR(ROWCOUNT => 3)) ORDER BY D",
+            (date(2024, 1, 30),),
+            (date(2024, 1, 31),),
+            (date(2024, 2, 1),),
+        ),
+    ),
+    case(
+        "LAG, LEAD, FIRST_VALUE and SUM OVER",
+        gives(
+            "SELECT ID, LAG(ID) OVER (ORDER BY ID), LEAD(ID) OVER (ORDER BY ID), FIRST_VALUE(V) OVER "
+            "(ORDER BY ID), SUM(ID) OVER (ORDER BY ID) FROM T ORDER BY ID",
+            (1, None, 2, "a", 1),
+            (2, 1, None, "a", 3),
+        ),
+    ),
+    case(
+        "COUNT_IF, BOOLAND_AGG, ANY_VALUE and MAX_BY",
+        value(
+            "SELECT COUNT_IF(ID > 1), BOOLAND_AGG(ID > 0), ANY_VALUE(1), MAX_BY(V, ID), MIN_BY(V, ID) FROM T",
+            1,
+            True,
+            1,
+            "b",
+            "a",
+        ),
+    ),
+    case(
+        "MEDIAN, STDDEV and PERCENTILE_CONT",
+        value(
+            "SELECT MEDIAN(ID), PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY ID) FROM T", Decimal("1.5"), Decimal("1.5")
+        ),
+    ),
+    case("ARRAY_AGG gathers", value("SELECT ARRAY_SIZE(ARRAY_AGG(V)) FROM T", 2)),
+    case(
+        "SUM of NUMBER is exact, AVG is once it is rounded",
+        value(
+            "SELECT SUM(X), AVG(X)::NUMBER(18,4) FROM VALUES (0.10::NUMBER(18,2)), (0.25::NUMBER(18,2)) AS N(X)",
+            Decimal("0.35"),
+            Decimal("0.175"),
+        ),
+    ),
+    case(
+        "a ledger of many small amounts sums to zero",
+        value(
+            "SELECT SUM(IFF(MOD(N, 2) = 0, 0.10::NUMBER(18,2), -0.10::NUMBER(18,2))) FROM (SELECT "
+            "ROW_NUMBER() OVER (ORDER BY NULL) AS N FROM TABLE(GENERATOR(ROWCOUNT => 10000)))",
+            Decimal("0.00"),
+        ),
+    ),
+    case(
+        "CONVERT_TIMEZONE",
+        value(
+            "SELECT CONVERT_TIMEZONE('UTC', 'America/New_York', '2024-01-01 12:00:00'::TIMESTAMP_NTZ)",
+            datetime(2024, 1, 1, 7),
+        ),
+    ),
+    case(
+        "CURRENT_TIMESTAMP, CURRENT_DATE and SYSDATE are now",
+        value(
+            "SELECT CURRENT_TIMESTAMP() > '2024-01-01'::TIMESTAMP_TZ, CURRENT_DATE() >= "
+            "'2024-01-01'::DATE, SYSDATE() > '2024-01-01'::TIMESTAMP_NTZ",
+            True,
+            True,
+            True,
+        ),
+    ),
+    case("UUID_STRING is a UUID", value("SELECT LENGTH(UUID_STRING())", 36)),
+    case("SYSTEM$TYPEOF is refused", fails("SELECT SYSTEM$TYPEOF(1)", 391900)),
+    case("a function there is not is refused", fails("SELECT NO_SUCH_FUNCTION(1)", 2140, "NO_SUCH_FUNCTION")),
+    case("a function of DuckDB is not one of Snowflake", fails("SELECT * FROM READ_CSV('/etc/passwd')", 2140)),
+    case("a column there is not is refused", fails("SELECT NOPE FROM T", 904, "invalid identifier")),
+    case(
+        "an ambiguous column is refused",
+        fails("SELECT ID FROM T A JOIN T B ON A.ID = B.ID", 2028, "ambiguous column name 'ID'"),
+    ),
+    case("a column outside GROUP BY is refused", fails("SELECT V, COUNT(*) FROM T", 979, "GROUP BY")),
+)
