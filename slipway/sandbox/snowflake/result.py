@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from fakesnow.rowtype import ColumnInfo, describe_as_rowtype
 
 Column = tuple[str, str]  # name, DuckDB type

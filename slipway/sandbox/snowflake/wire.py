@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.compute as pc
 from fakesnow.rowtype import ColumnInfo
 
 from slipway.sandbox.snowflake.result import Result
