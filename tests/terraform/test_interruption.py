@@ -60,7 +60,17 @@ def start_apply(terraform: Terraform, plan: Path, instance: Instance) -> subproc
 
 
 def processes_of(terraform: Terraform) -> list[psutil.Process]:
-    """Return what still runs on the data folder of `terraform`: the program and what it started."""
+    """Return what still runs of `terraform`, the program and what it started; a kill takes the kernel a moment."""
+    found: list[psutil.Process] = []
+    for _ in range(50):
+        found = running(terraform)
+        if not found:
+            break
+        psutil.wait_procs(found, timeout=0.1)
+    return found
+
+
+def running(terraform: Terraform) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
