@@ -15,6 +15,7 @@ KEPT_PREFIXES = ("SSL_", "PIP_", "UV_", "TF_", "REQUESTS_", "LC_", "COVERAGE_", 
 FIRST = ("e2e", "airflow")  # the longest first, so that no worker ends with one of them alone
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one folder together, on one worker in their order: they share servers."""
     here = Path(__file__).parent
