@@ -1,12 +1,14 @@
-"""What every test shares: a clean process environment, and which tests stay together when they run in parallel."""
+"""What every test shares: a clean process environment, and how tests are spread when they run in parallel."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.report"]
 
@@ -15,18 +17,24 @@ KEPT_PREFIXES = ("SSL_", "PIP_", "UV_", "TF_", "REQUESTS_", "LC_", "COVERAGE_", 
 FIRST = ("e2e", "airflow")  # the longest first, so that no worker ends with one of them alone
 
 
-@pytest.hookimpl(wrapper=True)  # so that it is done before xdist, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Keep the tests of one folder together, on one worker in their order: they share servers."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest folders."""
     here = Path(__file__).parent
+    order = {folder: place for place, folder in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(here).parts[0], len(FIRST)))
 
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(here).parts[0]
 
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(folder(item)))
-    items.sort(key=lambda item: FIRST.index(folder(item)) if folder(item) in FIRST else len(FIRST))
-    yield
+class FolderScheduling(LoadScopeScheduling):
+    """Gives a folder's tests to one worker, in their order: they share servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split("/")[1]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FolderScheduling:
+    """Have tests in parallel scheduled by folder."""
+    return FolderScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
