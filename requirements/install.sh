@@ -18,10 +18,24 @@ find_python() {
 install_tools() {
     root=$1
     wanted=$(cat "$root/requirements/bootstrap.txt" "$root/requirements/tools.txt" | cksum)
-    if [ "$(cat "$root/.venv/.installed" 2>/dev/null)" = "$wanted" ]; then
+    installed() { [ "$(cat "$root/.venv/.installed" 2>/dev/null)" = "$wanted" ]; }
+    if installed; then
         return
     fi
     python=$(find_python) || exit 2
+    # Two commands at once set it up once: the second waits for the first, unless that one is gone.
+    lock="$root/.venv.lock"
+    until mkdir "$lock" 2>/dev/null; do
+        if ! kill -0 "$(cat "$lock/pid" 2>/dev/null || echo $$)" 2>/dev/null; then
+            rm -rf "$lock"
+        fi
+        sleep 1
+        if installed; then
+            return
+        fi
+    done
+    echo $$ >"$lock/pid"
+    trap 'rm -rf "$lock"' EXIT INT TERM
     echo "Setting up .venv from requirements/tools.txt ..." >&2
     rm -rf "$root/.venv"
     "$python" -m venv "$root/.venv"
@@ -35,4 +49,6 @@ install_tools() {
         exit 2
     fi
     echo "$wanted" >"$root/.venv/.installed"
+    rm -rf "$lock"
+    trap - EXIT INT TERM
 }

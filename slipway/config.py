@@ -60,6 +60,7 @@ class Warehouse(Document):
     marts_database: Identifier
     ops_database: Identifier
     reader_role: Identifier
+    storage_integration: Identifier | None = None  # through which real accounts read the landing bucket
     deployer: Principal
     loader: Principal
     transformer: Principal
@@ -112,13 +113,23 @@ class Environment(Document):
         """The DynamoDB table that holds the lock and the journal."""
         return f"{self.aws.prefix}-{self.name}-deployments"
 
+    def missing_for_cloud(self) -> tuple[str, ...]:
+        """Return the keys that real accounts need and the file does not give; empty on the embedded platform."""
+        if self.target == "embedded":
+            return ()
+        wanted: dict[str, object] = {
+            "aws.account_id": self.aws.account_id,
+            "warehouse.storage_integration": self.warehouse.storage_integration,
+            "airflow.url": self.airflow.url,
+            "airflow.user": self.airflow.user,
+            "airflow.password": self.airflow.password,
+            "settings.schedule_start": self.settings.schedule_start,
+        }
+        return tuple(key for key, value in wanted.items() if value is None)
+
     def runtime_settings(self) -> dict[str, str | int]:
         """Return the settings a version carries to Airflow: no secrets, plain values."""
-        if self.settings.schedule_start is None:
-            raise ConfigurationError(
-                f"config/{self.name}.toml: settings.schedule_start is required for target '{self.target}'",
-                fix=f"add schedule_start = 2026-01-01 under [settings] in config/{self.name}.toml",
-            )
+        assert self.settings.schedule_start is not None  # noqa: S101 - given by the platform, or required by `load`
         return {
             "landing_bucket": self.bucket("landing"),
             "sources_bucket": self.settings.sources_bucket,
@@ -147,9 +158,16 @@ def load(name: str, *, folder: Path) -> Environment:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError as error:
         raise ConfigurationError(f"{path} does not exist", fix=f"git checkout -- config/{name}.toml") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"config/{name}.toml is not TOML: {error}", fix=f"git diff -- config/{name}.toml"
+        ) from error
     environment = Environment.from_mapping(content, origin=f"config/{name}.toml")
     if environment.name != name:
-        raise ConfigurationError(f"config/{name}.toml: name is {environment.name!r}, expected {name!r}")
+        raise ConfigurationError(
+            f"config/{name}.toml: name is {environment.name!r}, expected {name!r}", fix=f"write name = {name!r}"
+        )
+    if missing := environment.missing_for_cloud():
+        lines = "\n".join(f"  {key}: required for target 'cloud'" for key in missing)
+        raise ConfigurationError(f"config/{name}.toml is not valid:\n{lines}", fix="see docs/guides/accounts.md")
     return environment

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from slipway.documents import Document, digest_of
+from slipway.errors import JournalError
 from slipway.step import StepKind
 
 State = Literal["applying", "verifying", "succeeded", "failed"]
@@ -82,35 +83,46 @@ class Deployment:
     replaces: str | None
     by: str
     commit: str | None
+    dags: tuple[str, ...]  # ids that the release holds
     started_at: str
     ended_at: str | None = None
+    worked_ms: int = 0  # from each beginning or resumption to the end that followed
+    since: str = ""  # the last of those beginnings
     steps: tuple[StepRecord, ...] = ()
     message: str | None = None
 
     @property
     def duration_ms(self) -> int | None:
-        """From the first event to the last, or None while it runs."""
-        if self.ended_at is None:
-            return None
-        return int(
-            (datetime.fromisoformat(self.ended_at) - datetime.fromisoformat(self.started_at)).total_seconds() * 1000
-        )
+        """The time it was worked on, pauses before a resumption left out; None while it runs."""
+        return self.worked_ms if self.ended_at is not None else None
 
 
 def fold(events: Iterable[Event]) -> tuple[Deployment, ...]:
     """Return the deployments the events tell of, oldest first. No side effects.
 
     Raises:
-        ValueError: an event that the table of transitions does not allow.
+        JournalError: an event that the table of transitions does not allow.
     """
     found: dict[str, Deployment] = {}
     for event in events:
         before = found.get(event.deployment)
         state = TRANSITIONS.get((before.state if before else None, event.kind))
         if state is None:
-            raise ValueError(f"event {event.seq}: {event.kind} after {before.state if before else 'nothing'}")
+            raise JournalError(
+                f"the journal is not one a deployment writes: event {event.seq} of {event.deployment} is "
+                f"{event.kind!r} after {before.state if before else 'nothing'!r}",
+                fix="have the journal's table looked at before anything else is deployed",
+            )
         found[event.deployment] = _begin(event) if before is None else _advance(before, event, state)
     return tuple(found.values())
+
+
+def published_slots(deployments: Iterable[Deployment]) -> frozenset[str]:
+    """Return the slots that readers have seen at some time."""
+    done = ("done", "found done")
+    return frozenset(
+        one.slot for one in deployments if any(step.kind == "publish" and step.state in done for step in one.steps)
+    )
 
 
 def median_durations_ms(deployments: Iterable[Deployment]) -> dict[StepKind, int]:
@@ -136,7 +148,9 @@ def _begin(event: Event) -> Deployment:
         replaces=data["replaces"],
         by=data["by"],
         commit=data["commit"],
+        dags=tuple(data.get("dags", ())),
         started_at=event.at,
+        since=event.at,
     )
 
 
@@ -160,10 +174,26 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
             failed = replace(before.steps[-1], state="failed", duration_ms=data["duration_ms"], message=data["message"])
             return replace(before, state=state, steps=(*before.steps[:-1], failed))
         case "succeeded":
-            return replace(before, state=state, ended_at=event.at, message=None)
+            return replace(_ended(before, event), state=state, message=None)
         case "failed" | "abandoned":
-            return replace(before, state=state, ended_at=event.at, message=data["message"])
+            return replace(_ended(before, event), state=state, message=data["message"])
         case "resumed":
-            return replace(before, state=state, plan=data["plan"], ended_at=None, message=None)
+            return replace(
+                before,
+                state=state,
+                plan=data["plan"],
+                by=data["by"],
+                commit=data["commit"],
+                dags=tuple(data.get("dags", ())),
+                since=event.at,
+                ended_at=None,
+                message=None,
+            )
         case "verifying" | "began":
             return replace(before, state=state)
+
+
+def _ended(before: Deployment, event: Event) -> Deployment:
+    """Return the deployment as it ended, with the time since it began or was resumed added."""
+    span = datetime.fromisoformat(event.at) - datetime.fromisoformat(before.since)
+    return replace(before, ended_at=event.at, worked_ms=before.worked_ms + int(span.total_seconds() * 1000))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, assert_never
 
 from slipway.deployment import Deployment, fold
-from slipway.errors import Interrupted, SlipwayError, Stale, VerificationFailed
+from slipway.errors import Interrupted, Locked, SlipwayError, Stale, VerificationFailed
 from slipway.observation import Observation, moved
 from slipway.plan import Plan
 from slipway.ports import Effects, Journal, Lease, Outcome, Progress
@@ -80,7 +80,7 @@ def apply(
     journal.append(
         deployment,
         "resumed" if resumes else "began",
-        {**facts, "slot": plan.slot, "replaces": plan.replaces, "by": by, "commit": commit},
+        {**facts, "slot": plan.slot, "replaces": plan.replaces, "dags": list(plan.dag_ids), "by": by, "commit": commit},
     )
     try:
         for number, step in enumerate(plan.steps, start=1):
@@ -94,6 +94,8 @@ def apply(
         journal.append(deployment, "verifying", {})
         listener.verifying()
         _verify(plan, replan())
+    except Locked:
+        raise  # whoever holds the environment now writes the journal
     except SlipwayError as error:
         journal.append(deployment, "failed", {"message": error.message, "error": type(error).__name__})
         raise
@@ -108,6 +110,8 @@ def _take(number: int, step: Step, *, deployment: str, effects: Effects, journal
     try:
         found = is_done(step, effects)
         outcome = Outcome(summary="already so") if found else perform(step, effects, listener.step_moved)
+    except Locked:
+        raise
     except SlipwayError as error:
         journal.append(
             deployment, "step-failed", {"message": error.message, "duration_ms": _ms(time.monotonic() - began)}
@@ -138,7 +142,7 @@ def is_done(step: Step, effects: Effects) -> bool:
         case MigrateWarehouse():
             return effects.migrations.are_applied(step)
         case BuildSlot():
-            return effects.slots.is_built(step)
+            return not step.anew and effects.slots.is_built(step)
         case PublishSlot():
             return effects.slots.is_published(step)
         case FlipPointer():

@@ -7,7 +7,9 @@ SlipwayError
 │   └── Locked              3   another deployment holds the environment
 ├── StepFailed              4   a step was tried and did not succeed
 │   └── Unavailable         4   a part of the platform does not answer
+│       └── NotBootstrapped 4   it answers, and the environment was never made
 ├── VerificationFailed      5   every step was done, and the environment still differs from the plan
+├── JournalError            6   the record of deployments is not one a deployment writes
 └── Interrupted           130   stopped on request, at a boundary
 
 The number is the exit code of the command. Anything that is not a `SlipwayError` is a bug and keeps its traceback.
@@ -21,7 +23,7 @@ from collections.abc import Sequence
 class SlipwayError(Exception):
     """A failure a user can act on: what happened, where, and the command that mends it."""
 
-    exit_code = 1
+    exit_code = 4
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)
@@ -86,6 +88,12 @@ class VerificationFailed(SlipwayError):
     """Every step was done, and what is observed still differs from what was planned."""
 
     exit_code = 5
+
+
+class JournalError(SlipwayError):
+    """The record of deployments says what cannot have happened. Nothing is done on top of it."""
+
+    exit_code = 6
 
 
 class Interrupted(SlipwayError):

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from slipway import engine, gate
-from slipway.deployment import Deployment
+from slipway.deployment import Deployment, fold
 from slipway.errors import Blocked
 from slipway.gate import CheckReport
 from slipway.plan import Plan
-from slipway.ports import Lease
+from slipway.ports import Journal, Lease
 from slipway.wiring import Operation, Site
 
 
@@ -39,13 +39,16 @@ class Launch:
 
 def launch(
     site: Site,
-    operation: Operation,
+    choose: Callable[[], Operation],
     *,
     purpose: Literal["deploy", "rollback"],
     listener: Listener,
     is_stopping: Callable[[], bool],
 ) -> Launch:
-    """Make the operation's version live and return what was done.
+    """Make the chosen operation's version live and return what was done.
+
+    Args:
+        choose: called once the environment is held, so that nothing it looks at moves before it is used.
 
     Raises:
         Blocked: a gate refuses, or another deployment holds the environment; nothing was changed.
@@ -55,6 +58,7 @@ def launch(
     """
     with site.lease() as lease:
         listener.examining()
+        operation = choose()
         report, seen, plan = operation.examine(purpose)
         listener.examined(plan)
         blockers = gate.evaluate(plan, operation.release, report, seen)
@@ -63,10 +67,12 @@ def launch(
                 f"{len(blockers)} gate(s) refuse release {operation.release.short_id}; nothing was changed",
                 blockers=[(one.id, one.reason, one.fix) for one in blockers],
             )
-        if plan.is_empty:
+        journal = site.journal.fenced_by(lease)
+        unfinished = _settle(journal, plan)
+        if plan.is_empty and unfinished is None:
             return Launch(plan=plan, checks=report, deployment=None)
         site.bucket.put_plan(plan)
-        deployment = _apply(site, operation, plan, report, lease, listener, is_stopping)
+        deployment = _apply(site, operation, plan, report, lease, journal, unfinished, listener, is_stopping)
         return Launch(plan=plan, checks=report, deployment=deployment)
 
 
@@ -76,10 +82,11 @@ def _apply(
     plan: Plan,
     report: CheckReport,
     lease: Lease,
+    journal: Journal,
+    unfinished: str | None,
     listener: Listener,
     is_stopping: Callable[[], bool],
 ) -> Deployment:
-    unfinished = _settle(site, plan)
     touches_infrastructure = any(step.kind == "infra" for step in plan.steps)
 
     def replan() -> Plan:
@@ -93,7 +100,7 @@ def _apply(
         commit=operation.release.provenance.commit,
         resumes=unfinished is not None,
         effects=operation.effects(),
-        journal=site.journal,
+        journal=journal,
         lease=lease,
         observe_base=lambda: operation.observer.observe(infrastructure=False),
         replan=replan,
@@ -102,18 +109,20 @@ def _apply(
     )
 
 
-def _settle(site: Site, plan: Plan) -> str | None:
+def _settle(journal: Journal, plan: Plan) -> str | None:
     """Return the id of the last deployment when it did not end well and this plan goes on with it, or None.
+
+    It may have nothing left to do: a process that was killed after the last step has only not said so.
 
     Side effects: an unfinished deployment of something else is journalled as abandoned.
     """
-    last = next(reversed(site.history()), None)
+    last = next(reversed(fold(journal.events())), None)
     if last is None or last.state == "succeeded":
         return None
     if (last.version, last.purpose) == (plan.version, plan.purpose):
         return last.id
     if last.state != "failed":
-        site.journal.append(last.id, "abandoned", {"message": f"superseded by a deployment of {plan.version}"})
+        journal.append(last.id, "abandoned", {"message": f"superseded by a deployment of {plan.version}"})
     return None
 
 

@@ -12,7 +12,7 @@ from slipway.documents import Document
 
 
 class InfrastructureFacts(Document):
-    """What Terraform says. `plan_sha256` names the saved plan file when something would change."""
+    """What Terraform says. `plan_sha256` is the digest of what it would change; None when nothing."""
 
     serial: int
     lineage: str
@@ -99,7 +99,7 @@ class Observation(Document):
     warehouse: WarehouseFacts
     pointer: Pointer | None
     orchestrator: OrchestratorFacts
-    uploaded: tuple[str, ...] = ()  # versions whose archive stands in the release bucket with the right digest
+    uploaded: dict[str, str] = Field(default_factory=dict)  # version -> sha256 of its archive in the release bucket
     live_components: dict[str, str] = Field(default_factory=dict)  # component -> digest of the live release
 
     @property

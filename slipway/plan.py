@@ -4,12 +4,13 @@ Rules:
 - A step is in the plan only when its component, its inputs or the environment differ from what is wanted.
 - The order is the order of `Plan.steps`: what is additive first, readers next, the orchestrator last.
 - A plan names the base it was made on. An empty plan says why there is nothing to do.
-- A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay: they are expand-only.
+- A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Literal
 
 from slipway.documents import Document
@@ -32,6 +33,7 @@ class Plan(Document):
     base: Base
     replaces: str | None  # the version live when the plan was made
     lanes: tuple[Lane, ...]
+    dag_ids: tuple[str, ...]  # that the release holds
     steps: tuple[Step, ...]
 
     @property
@@ -61,15 +63,22 @@ def build_plan(
     *,
     dag_ids: tuple[str, ...],
     purpose: Literal["deploy", "rollback"] = "deploy",
+    once_live: Collection[str] = (),
 ) -> Plan:
-    """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects."""
-    archive_sha256 = hashlib.sha256(version_archive(release, version)).hexdigest()
+    """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects.
+
+    Args:
+        dag_ids: that the release holds.
+        once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
+    """
+    made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
+    archive_sha256 = seen.uploaded.get(version.version, made_here)  # another machine's gzip may pack otherwise
     flip = _flip(version, seen, dag_ids, archive_sha256)
     candidates: tuple[Step | None, ...] = (
         _infra(seen) if purpose == "deploy" else None,
         _upload(version, seen, archive_sha256),
         _migrate(release, seen) if purpose == "deploy" else None,
-        _build(release, seen),
+        _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
         _publish(release, seen),
         flip,
     )
@@ -82,6 +91,7 @@ def build_plan(
         base=seen.base,
         replaces=seen.pointer.version if seen.pointer else None,
         lanes=lanes_of(release, version, seen),
+        dag_ids=dag_ids,
         steps=tuple(step for step in candidates if step is not None),
     )
 
@@ -130,12 +140,16 @@ def _migrate(release: Release, seen: Observation) -> Step | None:
     return MigrateWarehouse(scripts=scripts, release=release.id) if scripts else None
 
 
-def _build(release: Release, seen: Observation) -> Step | None:
-    if release.slot in seen.warehouse.complete_slots:
+def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
+    """Return the build of the release's slot. One that was live and stood aside since is built anew before it goes
+    live again; a rollback does without, because it must not take the time."""
+    live, complete = seen.warehouse.published, seen.warehouse.complete_slots
+    is_live = live is not None and live.slot == release.slot
+    known = release.slot in complete
+    if known and (is_live or not is_old):
         return None
-    live = seen.warehouse.published
-    clone_from = live.slot if live and live.slot in seen.warehouse.complete_slots else None
-    return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from)
+    clone_from = live.slot if live and live.slot in complete and not is_live else None
+    return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, anew=known)
 
 
 def _publish(release: Release, seen: Observation) -> Step | None:
@@ -160,5 +174,14 @@ def _flip(version: Version, seen: Observation, dag_ids: tuple[str, ...], archive
         config=version.config_digest,
         archive_sha256=archive_sha256,
         dag_ids=dag_ids,
+        removes=_gone(seen, dag_ids),
         replaces=seen.pointer.version if seen.pointer and not live else None,
     )
+
+
+def _gone(seen: Observation, dag_ids: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the DAGs of the live version that are not among `dag_ids`."""
+    if seen.pointer is None:
+        return ()
+    live = {dag_id for dag_id, version in seen.orchestrator.versions.items() if version == seen.pointer.version}
+    return tuple(sorted(live - set(dag_ids)))

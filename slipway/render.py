@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from slipway.deployment import Deployment, median_durations_ms
@@ -382,4 +383,4 @@ def show_dags(document: Mapping[str, Any]) -> None:
 
 def _plain(text: str) -> str:
     """Return text with what rich would read as markup escaped."""
-    return text.replace("[", r"\[")
+    return escape(text)

@@ -32,11 +32,14 @@ def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment
     """Return the latest success that is not what is live and has not been rolled back from, or None.
 
     Going back twice goes back further: a version that a rollback left is not a target of the next. When a deployment
-    failed halfway, its new slot under the old DAGs, the target is the success before it.
+    failed halfway, its new slot under the old DAGs, the target is the success before it. A rollback that did not
+    succeed is gone on with: its target stays the target.
 
     Args:
         history: deployments, oldest first.
     """
+    if history and history[-1].purpose == "rollback" and history[-1].state != "succeeded":
+        return history[-1]
     stack: list[Deployment] = []
     for one in history:
         if one.state != "succeeded":

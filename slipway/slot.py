@@ -3,17 +3,21 @@
 Rules:
 - A slot is named by the digest of the dbt component it was built from, so equal code shares a slot and a slot is
   never renamed.
-- Its schemas are `<LAYER>__<SLOT>` in the analytics database; readers never name them.
+- Its schemas are `<LAYER>__<SLOT>` in the analytics database; readers never name them. Which layers there are is dbt's
+  affair: a slot has those whose schemas are there.
 - A published schema is a set of thin views onto one slot, in a database that holds nothing else.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 SLOT_LENGTH = 8  # hex digits of the dbt component's digest
-LAYERS = ("SEEDS", "STAGING", "INTERMEDIATE", "SNAPSHOTS", "FINANCE", "CUSTOMER")
 PUBLISHED_LAYERS = ("FINANCE", "CUSTOMER")
 MARKER_SCHEMA = "SLIPWAY"
 MARKER_VIEW = "PUBLISHED"
+_SCHEMA = re.compile(rf"(?P<layer>.+)__(?P<slot>[0-9A-F]{{{SLOT_LENGTH}}})")
 
 
 def slot_of(dbt_digest: str) -> str:
@@ -26,11 +30,12 @@ def schema_in(layer: str, slot: str) -> str:
     return f"{layer}__{slot}"
 
 
-def slots_among(schemas: set[str]) -> frozenset[str]:
+def slots_among(schemas: Iterable[str]) -> frozenset[str]:
     """Return the slots that have at least one schema among `schemas`."""
-    found = set()
-    for schema in schemas:
-        layer, _, slot = schema.rpartition("__")
-        if layer in LAYERS and len(slot) == SLOT_LENGTH:
-            found.add(slot)
-    return frozenset(found)
+    return frozenset(found["slot"] for schema in schemas if (found := _SCHEMA.fullmatch(schema)))
+
+
+def layers_among(schemas: Iterable[str], slot: str) -> tuple[str, ...]:
+    """Return the layers of `slot` among `schemas`, by name."""
+    found = (_SCHEMA.fullmatch(schema) for schema in schemas)
+    return tuple(sorted(one["layer"] for one in found if one and one["slot"] == slot))

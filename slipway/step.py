@@ -16,7 +16,7 @@ class ApplyInfrastructure(Document):
     """Apply the saved Terraform plan file, and nothing else."""
 
     kind: Literal["infra"] = "infra"
-    plan_sha256: str
+    plan_sha256: str  # of what the plan would change, the same whenever it is planned
     creates: tuple[str, ...]
     updates: tuple[str, ...]
     replaces: tuple[str, ...]
@@ -47,6 +47,7 @@ class BuildSlot(Document):
     slot: str
     release: str
     clone_from: str | None
+    anew: bool = False  # it was complete once; what it holds is older than what readers see
 
 
 class PublishSlot(Document):
@@ -67,6 +68,7 @@ class FlipPointer(Document):
     config: str
     archive_sha256: str
     dag_ids: tuple[str, ...]
+    removes: tuple[str, ...]  # DAGs of the version before that this one has no more
     replaces: str | None  # the version the pointer named before
 
 
@@ -93,13 +95,14 @@ def summarise(step: Step) -> str:
         case MigrateWarehouse():
             return f"run {len(step.scripts)} migration script(s): {', '.join(step.scripts)}"
         case BuildSlot():
-            origin = f"what changed since {step.clone_from}, on its clone" if step.clone_from else "everything"
-            return f"dbt build into slot {step.slot}: {origin}"
+            origin = f"what differs from {step.clone_from}, on its clone" if step.clone_from else "everything"
+            return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}"
         case PublishSlot():
             return f"publish slot {step.slot}" + (f" in place of {step.replaces}" if step.replaces else "")
         case FlipPointer():
+            gone = f"; gone: {', '.join(step.removes)}" if step.removes else ""
             return f"point {len(step.dag_ids)} DAGs at {step.version}" + (
-                f" (was {step.replaces})" if step.replaces else ""
+                f" (was {step.replaces}){gone}" if step.replaces else ""
             )
         case _:
             assert_never(step)

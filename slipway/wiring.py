@@ -15,10 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+import botocore.exceptions
+
 from slipway import config
 from slipway.adapters import dag_gate
 from slipway.adapters.airflow import Airflow, TokenTransport
-from slipway.adapters.aws import Aws
+from slipway.adapters.aws import Aws, code_of, translated
 from slipway.adapters.dag_pointer import DagPointer
 from slipway.adapters.dbt import DbtSlots, check_project
 from slipway.adapters.dbt import variables as dbt_variables
@@ -30,7 +32,7 @@ from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.schemachange import Schemachange
 from slipway.adapters.snowflake import Address, Session, SlotPublisher, SnowflakeFacts, statements_in
 from slipway.config import Environment, Principal
-from slipway.deployment import Deployment, fold
+from slipway.deployment import Deployment, fold, published_slots
 from slipway.documents import canonical
 from slipway.errors import ConfigurationError, NotBootstrapped
 from slipway.gate import CheckReport, Problem
@@ -42,7 +44,9 @@ from slipway.sandbox.environment import ensure_airflow
 from slipway.sandbox.platform import Platform
 
 Progress = Callable[[str], None]
+Bootstrapped = Literal["not at all", "partly", "whole"]
 DAG_GATE_TIMEOUT_S = 30  # a file may take to import
+CHECKED_BY = ("requirements/airflow.txt", "requirements/tools.txt", "slipway/adapters/dag_parser.py")
 
 
 class Site:
@@ -91,12 +95,16 @@ class Site:
             endpoint = self.platform.airflow(self.environment, lambda line: None)
             return Airflow(TokenTransport(endpoint.base_url, endpoint.username, endpoint.password))
         settings = self.environment.airflow
-        if not (settings.url and settings.user and settings.password):
+        if settings.url is None or settings.user is None or settings.password is None:
+            raise AssertionError("config.load requires these for real accounts")
+        file = self.secret_file(settings.password)
+        try:
+            password = file.read_text().strip()
+        except OSError as error:
             raise ConfigurationError(
-                f"config/{self.environment.name}.toml: airflow.url, user and password are required for target 'cloud'",
-                fix=f"add them under [airflow] in config/{self.environment.name}.toml",
-            )
-        password = self.secret_file(settings.password).read_text().strip()
+                f"config/{self.environment.name}.toml: airflow.password: {file} cannot be read: {error.strerror}",
+                fix="put the password into that file, or point the reference at the right one",
+            ) from error
         return Airflow(TokenTransport(settings.url, settings.user, password))
 
     @cached_property
@@ -131,7 +139,13 @@ class Site:
 
     def who(self) -> str:
         """Return who deploys: the caller's AWS identity, or on the embedded platform the user of this machine."""
-        return self.aws.identity() if self.platform is None else f"{getpass.getuser()}@{socket.gethostname()}"
+        if self.platform is None:
+            return self.aws.identity()
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a uid without a name, as containers have
+            user = f"uid-{os.getuid()}"
+        return f"{user}@{socket.gethostname()}"
 
     def history(self) -> tuple[Deployment, ...]:
         """Return the deployments the journal tells of, oldest first."""
@@ -148,31 +162,58 @@ class Site:
         )
 
     def expected_dags(self, history: Sequence[Deployment]) -> tuple[str, ...]:
-        """Return the DAGs that the last success flipped, as its evidence names them."""
-        for deployment in reversed(history):
-            for step in deployment.steps:
-                if deployment.state == "succeeded" and step.kind == "flip" and "dags" in step.evidence:
-                    return tuple(step.evidence["dags"])
-        return ()
+        """Return the DAGs of the last success."""
+        return next((one.dags for one in reversed(history) if one.state == "succeeded"), ())
 
-    def is_bootstrapped(self) -> bool:
-        """Return whether the lock and the journal have a place, and the warehouse has its databases."""
+    def bootstrapped(self) -> Bootstrapped:
+        """Return how much of what a first deployment needs is there.
+
+        Raises:
+            Unavailable: a part does not answer, or the warehouse refuses the deployer of an account that was made.
+        """
+        if not self.bucket_exists("tfstate"):
+            return "not at all"
+        if not self.has_journal():
+            return "partly"
+        if self.platform is None:
+            self.session.rows("SELECT 1")  # a refused login is an error there, not a sign of a new account
+        return "whole" if self.warehouse.is_bootstrapped() else "partly"
+
+    def has_journal(self) -> bool:
+        """Return whether the lock and the journal have a place: Terraform's part of the bootstrap was done."""
         try:
             self.journal.events()
-            self.session.rows("SELECT 1")
         except NotBootstrapped:
             return False
-        return bool(
-            self.session.rows(
-                f"SELECT 1 FROM {self.environment.warehouse.ops_database}.INFORMATION_SCHEMA.SCHEMATA LIMIT 1"
-            )
-        )
+        return True
+
+    def bucket_exists(self, purpose: str) -> bool:
+        """Return whether one of the environment's buckets is there."""
+        with translated(f"s3://{self.environment.bucket(purpose)}"):
+            try:
+                self.aws.s3.head_bucket(Bucket=self.environment.bucket(purpose))
+            except botocore.exceptions.ClientError as error:
+                if code_of(error) in ("404", "NoSuchBucket"):
+                    return False
+                raise
+            return True
+
+    def is_new(self) -> bool:
+        """Return whether the environment was never made; raise `NotBootstrapped` when making it was not finished."""
+        found = self.bootstrapped()
+        if found == "partly":
+            raise NotBootstrapped(f"{self.environment.name} was not made to the end", fix=self.bootstrap_command())
+        return found == "not at all"
 
     def require_bootstrapped(self) -> None:
         """Return when the environment was made; raise `NotBootstrapped` that says how to make it."""
-        if not self.is_bootstrapped():
-            name = self.environment.name
-            raise NotBootstrapped(f"{name} was never deployed to", fix=f"invoke deploy --env {name}")
+        if self.is_new():
+            raise NotBootstrapped(f"{self.environment.name} was never deployed to", fix=self.bootstrap_command())
+
+    def bootstrap_command(self) -> str:
+        """Return the command that makes the environment; on the embedded platform every deployment does it."""
+        name = self.environment.name
+        return f"invoke infra.bootstrap --env {name}" if self.platform is None else f"invoke deploy --env {name}"
 
     def __enter__(self) -> Self:
         return self
@@ -249,7 +290,14 @@ class Operation:
 
     def plan_on(self, seen: Observation, report: CheckReport, purpose: Literal["deploy", "rollback"]) -> Plan:
         """Return the plan that follows from an observation."""
-        return build_plan(self.release, self.version, seen, dag_ids=report.dag_ids, purpose=purpose)
+        return build_plan(
+            self.release,
+            self.version,
+            seen,
+            dag_ids=report.dag_ids,
+            purpose=purpose,
+            once_live=published_slots(self.site.history()),
+        )
 
     def checks(self) -> CheckReport:
         """Return what the checks find in the release; kept by content, so that the same content is checked once.
@@ -298,7 +346,7 @@ class Operation:
             "dags": self.release.manifest.component_digest("dags"),
             "dbt": self.release.manifest.component_digest("dbt"),
             "settings": self.version.config_digest,
-            "airflow": hashlib.sha256((self.site.project / "requirements/airflow.txt").read_bytes()).hexdigest(),
+            **{path: hashlib.sha256((self.site.project / path).read_bytes()).hexdigest() for path in CHECKED_BY},
         }
         return hashlib.sha256(canonical(parts)).hexdigest()
 
@@ -343,7 +391,8 @@ def bootstrap(site: Site, operation: Operation, progress: Progress) -> None:
 
     Side effects: the environment's AWS resources and warehouse objects; nothing that exists is changed.
     """
-    operation.infrastructure.bootstrap(progress)
+    if not site.has_journal():  # otherwise its changes belong to a deployment, with its gates and its record
+        operation.infrastructure.bootstrap(progress)
     admin = site.environment.warehouse.admin
     if admin is None:
         raise ConfigurationError(

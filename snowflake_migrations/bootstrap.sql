@@ -87,7 +87,12 @@ GRANT SELECT ON FUTURE TABLES IN DATABASE {{ env }}_RAW TO ROLE {{ env }}_TRANSF
 GRANT SELECT ON FUTURE VIEWS IN DATABASE {{ env }}_RAW TO ROLE {{ env }}_TRANSFORMER;
 GRANT USAGE, CREATE SCHEMA ON DATABASE {{ env }}_ANALYTICS TO ROLE {{ env }}_TRANSFORMER;
 
--- Reader: the published views and nothing behind them, for views run with the rights of their owner
+-- Reader: the published views and nothing behind them, for views run with the rights of their owner. Each publishing
+-- grants it what it publishes
 GRANT USAGE ON DATABASE {{ env }}_MARTS TO ROLE {{ env }}_READER;
-GRANT USAGE ON FUTURE SCHEMAS IN DATABASE {{ env }}_MARTS TO ROLE {{ env }}_READER;
-GRANT SELECT ON FUTURE VIEWS IN DATABASE {{ env }}_MARTS TO ROLE {{ env }}_READER;
+
+-- The end: what Slipway knows a whole bootstrap by. The deployer sees it by the last statement
+CREATE VIEW IF NOT EXISTS {{ env }}_OPS.SLIPWAY.BOOTSTRAPPED
+    COMMENT = 'Made and granted last: the environment has all that a deployment needs'
+    AS SELECT '{{ env }}' AS ENVIRONMENT;
+GRANT SELECT ON VIEW {{ env }}_OPS.SLIPWAY.BOOTSTRAPPED TO ROLE {{ env }}_DEPLOYER;

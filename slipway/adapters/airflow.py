@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from slipway.adapters.airflow_transport import Answer, TokenTransport, Transport
 from slipway.errors import ConfigurationError, StepFailed, Unavailable
 
-__all__ = ["Airflow", "Answer", "BrokenFile", "DagRun", "DagState", "TokenTransport", "Transport"]
+__all__ = ["Airflow", "Answer", "BrokenFile", "DagRun", "DagState", "NotFound", "TokenTransport", "Transport"]
 
 PAGE = 100  # rows, the most Airflow gives
 ATTEMPTS = 3  # of a read that was not answered
@@ -25,6 +28,7 @@ ASK_S = 3.0  # for Airflow to have parsed by itself
 ALL_BROKEN_S = 10.0  # for Airflow to have noticed the pointer and parsed something
 ALL = "~"  # instead of a DAG id: of every DAG
 OPEN_STATES = ("queued", "running")
+SHOWN_DATES = 10  # of the runs there are, when one is asked for that is not
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +65,15 @@ class DagRun:
     ended_at: str | None
 
 
+class NotFound(StepFailed):
+    """Airflow knows nothing of that name (HTTP 404)."""
+
+
 class Airflow:
     """One environment's Airflow.
 
-    Every method raises `Unavailable` when Airflow does not answer and `StepFailed` when it refuses.
+    Every method raises `Unavailable` when Airflow does not answer and `StepFailed` when it refuses; those that are
+    given a DAG id raise `ConfigurationError` that names the DAGs there are when there is none of that id.
     """
 
     def __init__(self, transport: Transport, *, bundle: str = "slipway") -> None:
@@ -129,40 +138,69 @@ class Airflow:
             found += reversed([_run(row) for row in rows])
         return tuple(found)
 
+    def run(self, dag_id: str, run_id: str) -> DagRun:
+        """Return a run as it is now."""
+        with self._known(dag_id):
+            return _run(self._get(f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}"))
+
     def run_at(self, dag_id: str, logical_date: str | datetime) -> DagRun:
         """Return the run of a logical date.
 
         Raises:
-            StepFailed: there is none; the message names the dates there are.
+            ConfigurationError: there is none; the message names the latest dates there are.
         """
         wanted = _utc(logical_date)
         exact = {"logical_date_gte": wanted.isoformat(), "logical_date_lte": wanted.isoformat()}
-        if runs := self.dag_runs(dag_id, **exact):
-            return runs[0]
-        dates = [run.logical_date[:10] for run in self.dag_runs(dag_id) if run.logical_date]
-        raise StepFailed(f"{dag_id} has no run of {wanted:%Y-%m-%d}; it has: {', '.join(dates) or 'none'}")
+        with self._known(dag_id):
+            if runs := self.dag_runs(dag_id, **exact):
+                return runs[0]
+            latest = {"order_by": "-logical_date", "limit": SHOWN_DATES}
+            page = self._get(f"/dags/{_part(dag_id)}/dagRuns", latest)
+        dates = [_date(run.logical_date) for run in map(_run, reversed(page["dag_runs"])) if run.logical_date]
+        more = page["total_entries"] - len(page["dag_runs"])
+        there_are = f"{', '.join(dates) or 'none'}{f' and {more} earlier ones' if more > 0 else ''}"
+        raise ConfigurationError(
+            f"{dag_id} has no run of {_date(wanted.isoformat())}; it has: {there_are}",
+            fix=f"give a date it has, or make the run: invoke dags.trigger --env ENV --dag {dag_id} --date "
+            f"{_date(wanted.isoformat())}",
+        )
+
+    def require_unpaused(self, dag_id: str) -> None:
+        """Return when runs of a DAG can begin; raise `ConfigurationError` when it is paused, or of no live version."""
+        dags = self.dags()
+        if dag_id not in dags:
+            raise self._unknown(dag_id, dags)
+        if dags[dag_id].is_paused:
+            raise ConfigurationError(
+                f"{dag_id} is paused: none of its runs would begin",
+                fix=f"unpause {dag_id} on its page in Airflow, then give the command again",
+            )
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Return the state of every task of a run, by task id; mapped tasks as `task[index]`."""
         path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"
-        return {
-            row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]": row["state"]
-            for row in self._rows(path, "task_instances", {})
-        }
+        return {_task(row): row["state"] for row in self._rows(path, "task_instances", {})}
 
     def latest_failed(self, dag_id: str) -> DagRun:
-        """Return the newest run of a DAG that failed; raise `StepFailed` when none did."""
-        if runs := self.dag_runs(dag_id, state=("failed",)):
-            return runs[-1]
-        raise StepFailed(f"no run of {dag_id} failed")
+        """Return the newest run of a DAG that failed; raise `ConfigurationError` when none did."""
+        with self._known(dag_id):
+            if runs := self.dag_runs(dag_id, state=("failed",)):
+                return runs[-1]
+        raise ConfigurationError(
+            f"no run of {dag_id} failed", fix=f"name a run: invoke dags.logs --env ENV --dag {dag_id} --date YYYY-MM-DD"
+        )
 
     def task_logs(self, dag_id: str, run_id: str) -> Iterator[tuple[str, str]]:
-        """Yield `task, try N` and what the last try of every task of a run said, in the order they began."""
+        """Yield `task, try N` and what the last try of every task of a run said, in the order they began.
+
+        Mapped tasks are named as `task_states` names them, each with a log of its own.
+        """
         path = f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}/taskInstances"
         tried = [row for row in self._rows(path, "task_instances", {}) if row["try_number"]]
-        for row in sorted(tried, key=lambda one: one["start_date"] or ""):
-            said = self._get(f"{path}/{_part(row['task_id'])}/logs/{row['try_number']}")["content"]
-            yield f"{row['task_id']}, try {row['try_number']}: {row['state']}", "\n".join(_log_lines(said))
+        for row in sorted(tried, key=lambda one: (one["start_date"] or "", one["task_id"], one["map_index"])):
+            log = f"{path}/{_part(row['task_id'])}/logs/{row['try_number']}"
+            said = self._get(log, {"map_index": row["map_index"]})["content"]
+            yield f"{_task(row)}, try {row['try_number']}: {row['state']}", "\n".join(_log_lines(said))
 
     # ---- acting
 
@@ -179,9 +217,10 @@ class Airflow:
         Side effects: a DAG run, at most one per logical date.
         """
         when = _utc(logical_date)
-        answer = self._act(
-            "POST", f"/dags/{_part(dag_id)}/dagRuns", json={"logical_date": when.isoformat()}, allowed=(409,)
-        )
+        with self._known(dag_id):
+            answer = self._act(
+                "POST", f"/dags/{_part(dag_id)}/dagRuns", json={"logical_date": when.isoformat()}, allowed=(409,)
+            )
         return self.run_at(dag_id, when) if answer.status == 409 else _run(answer.body)
 
     def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
@@ -256,6 +295,23 @@ class Airflow:
                 on_tick(told := line)
             time.sleep(POLL_S)
 
+    @contextmanager
+    def _known(self, dag_id: str) -> Iterator[None]:
+        """Tell of a DAG id that does not exist by naming those that do."""
+        try:
+            yield
+        except NotFound as error:
+            if dag_id in (dags := self.dags()):
+                raise
+            raise self._unknown(dag_id, dags) from error
+
+    def _unknown(self, dag_id: str, dags: Collection[str]) -> ConfigurationError:
+        close = get_close_matches(dag_id, dags, n=1)
+        return ConfigurationError(
+            f"there is no DAG {dag_id!r}; there are: {', '.join(sorted(dags)) or 'none yet'}",
+            fix=f"--dag {close[0]}" if close else "give one of them as --dag" if dags else "invoke deploy --env ENV",
+        )
+
     # ---- the one way out
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -303,6 +359,8 @@ def _expect(answer: Answer, method: str, path: str) -> Any:
         return answer.body
     detail = answer.body.get("detail", answer.body) if isinstance(answer.body, dict) else answer.body
     message = f"Airflow: {method} {path}: HTTP {answer.status}: {str(detail)[:500]}"
+    if answer.status == HTTPStatus.NOT_FOUND:
+        raise NotFound(message)
     raise Unavailable(message) if answer.status >= 500 else StepFailed(message)
 
 
@@ -329,8 +387,9 @@ def _broken_by(
     """Return the files that failed after the version became live.
 
     An error found earlier belongs to the version that is being replaced, perhaps to be mended. The version is live from
-    the first of its parses on; a DAG may report it from an earlier time when it was live. When none of its files can be
-    imported there is no such parse: then what failed since the pointer was written counts, after some patience.
+    the first of its parses on; a DAG may report it from an earlier time when it was live. A file that failed before the
+    first that could be parsed cannot be told from the version before: what failed since the pointer was written, and
+    still fails after some patience, counts.
     """
     parsed = [
         dag.last_parsed
@@ -339,8 +398,8 @@ def _broken_by(
         and dag.last_parsed
         and (dag_id not in before or dag.last_parsed != before[dag_id].last_parsed)
     ]
-    if parsed:
-        return [one for one in broken if one.at >= min(parsed)]
+    if certain := [one for one in broken if parsed and one.at >= min(parsed)]:
+        return certain
     return [one for one in broken if since and one.at >= since and elapsed_s > ALL_BROKEN_S]
 
 
@@ -370,6 +429,17 @@ def _run(row: Mapping[str, Any]) -> DagRun:
         started_at=row["start_date"],
         ended_at=row["end_date"],
     )
+
+
+def _task(row: Mapping[str, Any]) -> str:
+    """Return the name of a task instance: a mapped one has its index."""
+    return row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]"
+
+
+def _date(moment: str) -> str:
+    """Return an ISO moment in UTC as short as it can be given: midnights as dates."""
+    day, _, clock = moment.replace("+00:00", "").rstrip("Z").partition("T")
+    return day if clock in ("", "00:00:00") else f"{day}T{clock}"
 
 
 def _last_line(stacktrace: str | None) -> str:

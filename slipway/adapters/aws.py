@@ -1,26 +1,115 @@
 """AWS clients, and the one place where what boto3 raises becomes an error of ours.
 
-Clients take endpoint, region and credentials from the environment, as every AWS SDK does, so the embedded platform
-and a real account run the same code.
+Rules:
+- In the cloud, region, profile and credentials are found as every AWS SDK finds them.
+- An endpoint with credentials of its own, such as the embedded platform, is asked with these and nothing else: no
+  profile, no configuration file and no AWS variable of the user's has a say, and loopback is never asked by a proxy.
+- What the user mends by signing in or by configuring is a `ConfigurationError`; what an administrator mends by a
+  permission is a `StepFailed` that names it; what mends itself is `Unavailable`.
 """
 
 from __future__ import annotations
 
+import ipaddress
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
+import botocore.session
 from botocore.config import Config
 
-from slipway.errors import NotBootstrapped, SlipwayError, Unavailable
+from slipway.errors import ConfigurationError, NotBootstrapped, SlipwayError, StepFailed, Unavailable
 
-_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 4},
-    connect_timeout=5,  # seconds
-    read_timeout=30,  # seconds
+_SIGN_IN = "sign in again, e.g. aws sso login, and see that: aws sts get-caller-identity  answers"
+_AGAIN = "give the same command again in a minute"
+_NETWORK = "invoke sandbox.status, or check the network"
+
+_NOT_THERE = frozenset({"NoSuchBucket", "ResourceNotFoundException"})
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html (error codes), and the common errors of each API.
+_CREDENTIALS = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    }
 )
+_FORBIDDEN = frozenset(
+    {
+        "403",  # an answer without a body, to HEAD
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "Forbidden",
+        "UnauthorizedOperation",
+    }
+)
+_BUSY = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "InternalServerError",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+_UNFIT = (
+    botocore.exceptions.ConfigNotFound,
+    botocore.exceptions.ConfigParseError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.InvalidConfigError,
+    botocore.exceptions.InvalidRegionError,
+    botocore.exceptions.LoginError,
+    botocore.exceptions.NoAuthTokenError,
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.NoRegionError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.ProfileNotFound,
+    botocore.exceptions.SSOError,  # an expired single sign-on, too
+    botocore.exceptions.TokenRetrievalError,
+    botocore.exceptions.UnknownCredentialError,
+)
+# Where the permission is not named like the operation.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+_PERMISSIONS: Mapping[tuple[str, str], str] = {
+    ("s3", "HeadObject"): "s3:GetObject",
+    ("s3", "HeadBucket"): "s3:ListBucket",
+    ("s3", "ListObjectsV2"): "s3:ListBucket",
+    ("dynamodb", "TransactWriteItems"): "dynamodb:PutItem and dynamodb:ConditionCheckItem",
+}
+# "User: ARN is not authorized to perform: ACTION on resource: ..."
+_DENIAL = re.compile(r"(?:User: (?P<who>\S+) )?is not authorized to perform: (?P<action>[\w:-]+)")
 
 
 class Aws:
@@ -29,21 +118,26 @@ class Aws:
     Args:
         endpoint: where the embedded AWS answers; None is AWS itself.
         credentials: `aws_access_key_id` and `aws_secret_access_key`; None leaves them to the SDK's own search.
+
+    Raises:
+        ConfigurationError: the user's profile or configuration file is not fit.
     """
 
     def __init__(
         self, *, region: str, endpoint: str | None = None, credentials: Mapping[str, str] | None = None
     ) -> None:
-        session = boto3.session.Session(region_name=region, **(credentials or {}))
-        options: dict[str, Any] = {"endpoint_url": endpoint, "config": _CONFIG}
+        alone = _session_without_user() if endpoint and credentials else None
+        options: dict[str, Any] = {"endpoint_url": endpoint, "config": _config(endpoint)}
         self.region = region
-        self.s3 = session.client("s3", **options)
-        self.dynamodb = session.client("dynamodb", **options)
-        self.sts = session.client("sts", **options)
+        with translated("AWS"):
+            session = boto3.session.Session(region_name=region, botocore_session=alone, **(credentials or {}))
+            self.s3 = session.client("s3", **options)
+            self.dynamodb = session.client("dynamodb", **options)
+            self.sts = session.client("sts", **options)
 
     def identity(self) -> str:
         """Return the ARN of the caller, as AWS says it."""
-        with translated("AWS identity"):
+        with translated("AWS identity", self.sts):
             return str(self.sts.get_caller_identity()["Arn"])
 
 
@@ -53,19 +147,99 @@ def code_of(error: botocore.exceptions.ClientError) -> str:
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn what boto3 raises into `Unavailable` (no answer), `NotBootstrapped` or `SlipwayError` (a refusal)."""
+def translated(what: str, client: Any = None) -> Iterator[None]:
+    """Turn what boto3 raises into an error of ours; what only a mistake of ours can cause keeps its traceback.
+
+    Args:
+        what: what is asked, e.g. the name of a table; the message begins with it.
+        client: who asks; with it the message knows the region and the permission.
+
+    Raises:
+        ConfigurationError: credentials, profile or region are missing, wrong or expired.
+        NotBootstrapped: the bucket or table is not there.
+        StepFailed: the identity may not do this.
+        Unavailable: AWS does not answer, or asks for patience.
+        SlipwayError: any other refusal.
+    """
     try:
         yield
     except botocore.exceptions.ClientError as error:
-        code = code_of(error)
-        if code in ("NoSuchBucket", "ResourceNotFoundException"):
-            raise NotBootstrapped(
-                f"{what}: {error.response['Error'].get('Message', code)} ({code})",
-                fix="invoke infra.bootstrap --env ENV",
-            ) from error
-        raise SlipwayError(f"{what}: AWS refused: {error.response['Error'].get('Message', code)} ({code})") from error
+        raise _refusal(what, error, client) from error
+    except botocore.exceptions.ParamValidationError:
+        raise
+    except _UNFIT as error:
+        raise ConfigurationError(f"{what}: {error}", fix=_fix_of(error)) from error
     except botocore.exceptions.BotoCoreError as error:
-        raise Unavailable(
-            f"{what}: AWS does not answer: {error}", fix="invoke sandbox.status, or check the network"
-        ) from error
+        raise Unavailable(f"{what}: AWS does not answer: {error}", fix=_NETWORK) from error
+
+
+def _refusal(what: str, error: botocore.exceptions.ClientError, client: Any) -> SlipwayError:
+    code, status = code_of(error), int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    told = f"{error.response.get('Error', {}).get('Message') or 'no message'} ({code})"
+    if code in _NOT_THERE:
+        asked = f"; asked in {client.meta.region_name}" if client is not None else ""
+        return NotBootstrapped(f"{what}: {told}{asked}", fix="invoke infra.bootstrap --env ENV")
+    if code in _CREDENTIALS:
+        fix = "set this machine's clock" if code == "RequestTimeTooSkewed" else _SIGN_IN
+        return ConfigurationError(f"{what}: AWS does not accept the credentials: {told}", fix=fix)
+    if code in _FORBIDDEN:
+        return _denial(what, told, error.operation_name, client)
+    if code in _BUSY or status == 429 or status >= 500:
+        return Unavailable(f"{what}: AWS asks for patience: {told}", fix=_AGAIN)
+    return SlipwayError(f"{what}: AWS refused: {told}")
+
+
+def _denial(what: str, told: str, operation: str, client: Any) -> StepFailed:
+    service = client.meta.service_model.signing_name if client is not None else ""
+    action = _PERMISSIONS.get((service, operation)) or (f"{service}:{operation}" if service else operation)
+    said = _DENIAL.search(told)
+    if said:
+        action = said["action"]
+    who = (said and said["who"]) or "this AWS identity"
+    return StepFailed(
+        f"{what}: {who} may not {action}: {told}",
+        fix=f"act in the environment's deployer role, or allow {action} to {who}",
+    )
+
+
+def _fix_of(error: botocore.exceptions.BotoCoreError) -> str:
+    match error:
+        case botocore.exceptions.ProfileNotFound():
+            return "unset AWS_PROFILE, or set it to one of: aws configure list-profiles"
+        case botocore.exceptions.NoRegionError() | botocore.exceptions.InvalidRegionError():
+            return "set aws.region in the environment's configuration"
+        case botocore.exceptions.ConfigParseError() | botocore.exceptions.ConfigNotFound():
+            return "mend the AWS configuration file, or unset AWS_CONFIG_FILE"
+        case _:
+            return _SIGN_IN
+
+
+def _session_without_user() -> botocore.session.Session:
+    """Return a session that reads no file and no variable of the user's."""
+    variables = {
+        name: (None, None, default, convert)
+        for name, (_, _, default, convert) in botocore.session.Session.SESSION_VARIABLES.items()
+    }
+    nowhere = (None, None, os.devnull, None)
+    return botocore.session.Session(
+        session_vars={**variables, "config_file": nowhere, "credentials_file": nowhere},
+    )
+
+
+def _config(endpoint: str | None) -> Config:
+    # Only an explicit empty mapping keeps botocore from looking for HTTP_PROXY.
+    direct: dict[str, Any] = {"proxies": {}} if endpoint and _is_loopback(endpoint) else {}
+    return Config(
+        retries={"mode": "standard", "max_attempts": 4},
+        connect_timeout=5,  # seconds
+        read_timeout=30,  # seconds
+        **direct,
+    )
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
+import tempfile
 from pathlib import Path
-from typing import Any
 
 from slipway.adapters import dag_parser
 from slipway.adapters.process import run
-from slipway.adapters.surroundings import without_aws
 from slipway.documents import Document
 from slipway.errors import StepFailed
 
 _START_S = 60  # seconds Airflow itself may take to import
+_INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")  # nothing else: a DAG must read the same wherever it is deployed from
 
 
 class ParsedDag(Document):
@@ -27,8 +26,8 @@ class ParsedDag(Document):
 class DagProblem(Document):
     """What is wrong with one DAG file."""
 
-    file: str
-    kind: str  # import, hang, died, unstable, duplicate, pool, empty
+    file: str  # below the dags folder; "." is the folder itself
+    kind: str  # as dag_parser lists them
     message: str
 
 
@@ -51,28 +50,20 @@ def check(folder: Path, *, airflow_python: Path, version_file: Path, timeout_s: 
     Raises:
         StepFailed: the parser itself did not give a report.
     """
-    printed: list[str] = []
-    environment = {
-        **without_aws(os.environ),
-        "SLIPWAY_VERSION_FILE": str(version_file),
-        "AIRFLOW_HOME": str(version_file.parent / "airflow-home"),
-    }
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     files = sum(1 for _ in folder.rglob("*.py"))
-    code, _ = run(
-        [str(airflow_python), "-P", dag_parser.__file__, str(folder), "--timeout", str(timeout_s)],
-        environment=environment,
-        on_line=printed.append,
-        timeout_s=_START_S + timeout_s * max(files, 1),
-    )
-    report = next((found for line in reversed(printed) if (found := _report(line)) is not None), None)
-    if code or report is None:
-        raise StepFailed("the DAG files could not be parsed:\n" + "\n".join(printed[-10:]), fix="./nox -s dags")
-    return report
-
-
-def _report(line: str) -> GateReport | None:
-    try:
-        content: Any = json.loads(line)
-    except ValueError:
-        return None
-    return GateReport.model_validate(content) if isinstance(content, dict) and "problems" in content else None
+    with tempfile.TemporaryDirectory(prefix="slipway-gate-") as home:
+        report = Path(home) / "report.json"
+        code, printed = run(
+            [
+                str(airflow_python),
+                *("-P", dag_parser.__file__, str(folder)),
+                *("--timeout", str(timeout_s), "--report", str(report)),
+            ],
+            environment={**inherited, "SLIPWAY_VERSION_FILE": str(version_file), "AIRFLOW_HOME": home},
+            on_line=lambda line: None,
+            timeout_s=_START_S + timeout_s * max(files, 1),
+        )
+        if code or not report.exists():
+            raise StepFailed("the DAG files could not be parsed:\n" + "\n".join(printed[-10:]), fix="./nox -s dags")
+        return GateReport.from_bytes(report.read_bytes(), origin="the report of the DAG files")

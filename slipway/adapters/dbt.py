@@ -1,33 +1,47 @@
 """dbt in a process of its own: the check that a project compiles, and the build of a slot.
 
-A slot that starts as a clone of the live one holds views that still name the live slot's schemas, so every view is
-built again beside what changed (`state:modified+`).
+Rules:
+- A slot that starts as a clone of the live one holds views that still name the live slot's schemas, so every view is
+  built again beside what changed (`state:modified+`).
+- dbt compares nodes: their SQL, their configuration, the macros they name. What stands under all of them (variables,
+  macros that dbt calls by itself, packages, the profile, dbt) it does not compare, so a change there builds everything.
+- A slot holds what its manifest names and nothing else: what a clone brought along and no node makes is dropped.
+- A slot is complete from the end of a build to the beginning of the next. What readers see is never built into.
 https://docs.getdbt.com/reference/node-selection/state-selection
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from slipway.adapters.grant import quoted
+from slipway.adapters.private_key import private_key
 from slipway.adapters.process import run
 from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.snowflake import OPS_SCHEMA, Address, Session, SlotPublisher, SnowflakeFacts, bookkeeping
+from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
+from slipway.documents import canonical
 from slipway.errors import StepFailed
 from slipway.gate import Problem
 from slipway.ports import Outcome, Progress
-from slipway.slot import LAYERS, schema_in
+from slipway.slot import layers_among, schema_in
 from slipway.step import BuildSlot, PublishSlot
 
 _PROGRAM = Path(sys.executable).parent / "dbt"
 PARSE_TIMEOUT_S = 120
+# Folders of the project whose files are nodes, which dbt compares one by one; and what dbt leaves behind
+_NODE_FOLDERS = frozenset({"models", "seeds", "snapshots", "tests", "analyses"})
+_LEFTOVERS = frozenset({"target", "logs"})
 
 
 def variables(environment: Environment, slot: str, *, address: Address, key_file: Path) -> dict[str, str]:
@@ -59,6 +73,18 @@ def check_project(project: Path, work: Path, profile: Mapping[str, str]) -> tupl
     messages = [" ".join(event["info"]["msg"].split()) for event in events] or lines[-3:]
     telling = [message for message in messages if message and "Encountered an error" not in message] or messages
     return (Problem(file="dbt", message=" ".join(telling)[:600]),)
+
+
+def ground_of(project: Path, profile: Mapping[str, str]) -> str:
+    """Return the digest of what every node stands on and dbt's comparison of two manifests does not see."""
+    files = {
+        str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in project.rglob("*")
+        if path.is_file() and path.relative_to(project).parts[0] not in _NODE_FOLDERS | _LEFTOVERS
+    }
+    databases = {name: profile[name] for name in ("SLIPWAY_ANALYTICS_DATABASE", "SLIPWAY_RAW_DATABASE")}
+    programs = {name: version(name) for name in ("dbt-core", "dbt-snowflake")}
+    return hashlib.sha256(canonical({"files": files, "databases": databases, "programs": programs})).hexdigest()
 
 
 class DbtSlots:
@@ -97,12 +123,19 @@ class DbtSlots:
         """Build the slot; live data is not touched.
 
         Raises:
-            StepFailed: a model or a data test failed; the slot stays incomplete and unpublished.
+            StepFailed: the slot is what readers see, or a model or a data test failed; the slot stays incomplete and
+                unpublished.
         """
-        self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
+        warehouse = self._environment.warehouse
+        private_key(self._key_file, user=warehouse.transformer.user)
+        self._session.run(*bookkeeping(warehouse.ops_database))
+        self._refuse_published(step)
+        self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
         began = time.monotonic()
-        cloned = self._clone(step, progress) if step.clone_from else 0
-        state = self._state(step.clone_from) if step.clone_from else None
+        cloned = self._prepare(step, progress)
+        profile = variables(self._environment, step.slot, address=self._address, key_file=self._key_file)
+        ground = ground_of(self._project, profile)
+        state = self._state(step.clone_from, ground) if step.clone_from else None
         selection = ["--full-refresh"]
         if state is not None:
             selection += ["--select", "state:modified+", "config.materialized:view", "--state", str(state)]
@@ -110,12 +143,11 @@ class DbtSlots:
             "build",
             self._project,
             self._work,
-            variables(self._environment, step.slot, address=self._address, key_file=self._key_file),
+            profile,
             *selection,
             on_line=lambda line: _report(line, progress),
             timeout_s=self._environment.timeouts.build_s,
         )
-        outside_s = time.monotonic() - began
         results = self._results() if code in (0, 1) else []
         failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
         if code or failed or not results:
@@ -123,25 +155,47 @@ class DbtSlots:
                 _failure(failed, lines),
                 fix="mend the model or the data, commit, deploy again; live data was not touched",
             )
-        self._complete(step)
+        dropped = self._drop_strangers(step.slot, progress)
+        outside_s = time.monotonic() - began
+        self._complete(step, ground)
         passed = sum(one["status"] in ("success", "pass") for one in results)
         return Outcome(
             summary=f"{passed} nodes and tests passed"
-            + (f", {cloned} schemas cloned from {step.clone_from}" if cloned else ""),
-            evidence={"slot": step.slot, "nodes": len(results), "passed": passed, "cloned_from": step.clone_from},
+            + (f", {cloned} schemas cloned from {step.clone_from}" if cloned else "")
+            + (f", {len(dropped)} relations dropped that no node makes" if dropped else ""),
+            evidence={
+                "slot": step.slot,
+                "nodes": len(results),
+                "passed": passed,
+                "cloned_from": step.clone_from,
+                "everything": state is None,
+                "dropped": dropped,
+            },
             outside_s=outside_s,
         )
 
-    def _clone(self, step: BuildSlot, progress: Progress) -> int:
-        analytics = self._environment.warehouse.analytics_database
-        present = {
-            str(row[0])
-            for row in self._session.rows(f"SELECT SCHEMA_NAME FROM {analytics}.INFORMATION_SCHEMA.SCHEMATA")
-        }
-        layers = [layer for layer in LAYERS if schema_in(layer, str(step.clone_from)) in present]
+    @property
+    def _slots_table(self) -> str:
+        return f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.SLOTS"
+
+    def _refuse_published(self, step: BuildSlot) -> None:
+        live = self._facts.published()
+        if live is not None and live.slot == step.slot:
+            raise StepFailed(
+                f"slot {step.slot} is what readers see: building into it would show them half of a build. "
+                f"{self._slots_table} does not say that it was built to the end",
+                fix="deploy a release with another dbt component first, or put the slot's row back",
+            )
+
+    def _prepare(self, step: BuildSlot, progress: Progress) -> int:
+        """Leave nothing of an earlier build in the slot, and return how many schemas were cloned into it."""
+        analytics, present = self._environment.warehouse.analytics_database, self._facts.schemas()
+        layers = layers_among(present, step.clone_from) if step.clone_from else ()
+        for layer in set(layers_among(present, step.slot)) - set(layers):
+            self._session.run(f"DROP SCHEMA IF EXISTS {analytics}.{quoted(schema_in(layer, step.slot))}")
         role = self._environment.warehouse.transformer.role
         for layer in layers:
-            source, target = schema_in(layer, str(step.clone_from)), schema_in(layer, step.slot)
+            source, target = (quoted(schema_in(layer, slot)) for slot in (str(step.clone_from), step.slot))
             progress(f"cloning {source} to {target}")
             self._session.run(
                 f"CREATE OR REPLACE SCHEMA {analytics}.{target} CLONE {analytics}.{source}",
@@ -151,23 +205,51 @@ class DbtSlots:
             )
         return len(layers)
 
-    def _state(self, slot: str) -> Path | None:
-        """Fetch the manifest of what was built into `slot`; without it everything is built again."""
+    def _state(self, slot: str, ground: str) -> Path | None:
+        """Fetch the manifest of what was built into `slot`, when it was built on the same ground; else None."""
+        rows = self._session.rows(f"SELECT PROJECT_SHA256 FROM {self._slots_table} WHERE SLOT = %s", [slot])
         content = self._bucket.dbt_manifest(slot)
-        if content is None:
+        if content is None or (ground,) not in rows:
             return None
         folder = self._work / f"state-{slot}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "manifest.json").write_bytes(content)
         return folder
 
-    def _complete(self, step: BuildSlot) -> None:
+    def _drop_strangers(self, slot: str, progress: Progress) -> list[str]:
+        """Drop what no node of the manifest makes, and return its names: models that were removed, renamed, turned off
+        or made ephemeral since the slot that was cloned."""
+        analytics, made = self._environment.warehouse.analytics_database, self._made()
+        schemas = [schema_in(layer, slot) for layer in layers_among(self._facts.schemas(), slot)]
+        present = self._session.rows(
+            f"SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE FROM {analytics}.INFORMATION_SCHEMA.TABLES "
+            f"WHERE ENDSWITH(TABLE_SCHEMA, %s) ORDER BY TABLE_SCHEMA, TABLE_NAME",
+            [schema_in("", slot)],
+        )
+        dropped = []
+        for schema, name, kind in present:
+            if (schema.upper(), name.upper()) in made or schema not in schemas:
+                continue
+            progress(f"dropping {schema}.{name}, which no node makes")
+            what = "VIEW" if kind == "VIEW" else "TABLE"
+            self._session.run(f"DROP {what} IF EXISTS {analytics}.{quoted(schema)}.{quoted(name)}")
+            dropped.append(f"{schema}.{name}")
+        for schema in set(schemas) - {schema for schema, _ in made}:
+            self._session.run(f"DROP SCHEMA IF EXISTS {analytics}.{quoted(schema)}")
+        return dropped
+
+    def _made(self) -> set[tuple[str, str]]:
+        """Return schema and name, in upper case, of every relation that the nodes just built make."""
+        nodes = json.loads((self._work / "target" / "manifest.json").read_text())["nodes"].values()
+        return {(node["schema"].upper(), node["alias"].upper()) for node in nodes if node.get("relation_name")}
+
+    def _complete(self, step: BuildSlot, ground: str) -> None:
         """Keep the manifest, then say that the slot is complete: in this order, so that one never lacks the other."""
         self._bucket.put_dbt_manifest(step.slot, (self._work / "target" / "manifest.json").read_bytes())
         self._session.rows(
-            f"INSERT INTO {self._environment.warehouse.ops_database}.{OPS_SCHEMA}.SLOTS "
-            "SELECT %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ",
-            [step.slot, step.release],
+            f"INSERT INTO {self._slots_table} (SLOT, RELEASE, BUILT_AT, PROJECT_SHA256) "
+            "SELECT %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ, %s",
+            [step.slot, step.release, ground],
         )
 
     def _results(self) -> list[dict[str, Any]]:
@@ -202,7 +284,7 @@ def _dbt(
             str(work / "logs"),
             *arguments,
         ],
-        environment={**os.environ, **profile, "PYTHONWARNINGS": "ignore"},
+        environment=for_child(os.environ, {**profile, "PYTHONWARNINGS": "ignore"}, host=profile.get("SNOWFLAKE_HOST")),
         on_line=on_line,
         timeout_s=timeout_s,
     )

@@ -6,11 +6,14 @@ import io
 import re
 import subprocess
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from slipway.errors import ConfigurationError
-from slipway.release import FOLDERS, Provenance, Release, build_release
+from slipway.release import FOLDERS, NOT_DEPLOYED, Provenance, Release, build_release
 
+# Modes in trees: https://git-scm.com/docs/git-fast-import (filemodify)
+_UNFIT = {"120000": "symbolic link", "160000": "submodule"}
+_SHOWN = 5  # files in one message
 _COAUTHOR = re.compile(r"^co-authored-by:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -24,10 +27,11 @@ class Git:
         """Return the release that the commit `revision` makes.
 
         Raises:
-            ConfigurationError: no repository, no commit, or an unknown revision.
+            ConfigurationError: no repository, no commit, an unknown revision, or files that are no files.
         """
         commit = self._run("rev-parse", "--verify", f"{revision}^{{commit}}").decode().strip()
         present = [folder for folder in FOLDERS.values() if self._run("ls-tree", "--name-only", commit, folder)]
+        self._refuse_unfit(commit, present)
         archive = self._run("archive", "--format=tar", commit, *present)
         with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
             files = {entry.name: opened.extractfile(entry).read() for entry in opened if entry.isfile()}  # type: ignore[union-attr]
@@ -52,6 +56,21 @@ class Git:
             shown = ", ".join(dirty[:5]) + (f" and {len(dirty) - 5} more" if len(dirty) > 5 else "")
             raise ConfigurationError(
                 f"the work tree has changes that are not committed: {shown}", fix="git commit, or git stash, then again"
+            )
+
+    def _refuse_unfit(self, commit: str, folders: list[str]) -> None:
+        """Raise `ConfigurationError` for what a release cannot hold: it would be missing from it without a word."""
+        entries = self._run("ls-tree", "-r", "-z", "--full-tree", commit, *folders).decode(errors="replace").split("\0")
+        unfit = [
+            f"{path} ({_UNFIT[mode]})"
+            for mode, path in ((entry[:6], entry.partition("\t")[2]) for entry in entries)
+            if mode in _UNFIT and PurePosixPath(path).name not in NOT_DEPLOYED
+        ]
+        if unfit:
+            more = f" and {len(unfit) - _SHOWN} more" if len(unfit) > _SHOWN else ""
+            raise ConfigurationError(
+                f"a release holds files only; commit {commit[:12]} has {', '.join(unfit[:_SHOWN])}{more}",
+                fix="put the files themselves in their place, then git commit",
             )
 
     def _run(self, *arguments: str) -> bytes:

@@ -1,26 +1,45 @@
-"""One environment's infrastructure: its Terraform root in a release tree, its state, its saved plan."""
+"""One environment's infrastructure: its Terraform root in a release tree, its state, its saved plans.
+
+Rules:
+- A plan is named by the digest of what it would change, so that the same change has the same name on every machine and
+  every day. Terraform's own file differs each time; which file has which name is remembered here, or asked of the file.
+- A saved plan may hold secrets in clear: only its owner may read it, and only the newest few are kept.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import botocore.exceptions
 
 from slipway.adapters.aws import code_of, translated
-from slipway.adapters.terraform import Terraform
+from slipway.adapters.terraform import Terraform, TerraformPlan
+from slipway.adapters.terraform_failure import LockVanished
 from slipway.adapters.terraform_state import ensure_state_bucket
+from slipway.adapters.terraform_summary import Summary
 from slipway.config import Environment
-from slipway.errors import Stale
+from slipway.errors import Blocked, Stale
 from slipway.observation import InfrastructureFacts
 from slipway.ports import Outcome, Progress
 from slipway.step import ApplyInfrastructure
 
+_T = TypeVar("_T")
 STATE_KEY = "terraform.tfstate"
+KEPT_PLANS = 5
+_SHOWN = 8  # addresses in one message
+_LOCK_ATTEMPTS = 5  # each takes terraform's start, so that they do not follow upon each other too fast
+_DRAFT = ".draft-"
+_DRAFT_AGE_S = 24 * 3600  # after which a draft is one that a killed process left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +65,14 @@ class EnvironmentInfrastructure:
         self._environment, self._s3, self._variables = environment, s3, variables
         self._root = tree / "terraform" / "environments" / environment.name
         self._work = work
+        self._planned: dict[str, TerraformPlan] = {}  # by the digest of what they would change
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
     def state(self) -> State | None:
         """Return what the state object says, or None before the first apply."""
         bucket = self._environment.bucket("tfstate")
-        with translated(f"s3://{bucket}/{STATE_KEY}"):
+        with translated(f"s3://{bucket}/{STATE_KEY}", self._s3):
             try:
                 body = self._s3.get_object(Bucket=bucket, Key=STATE_KEY)["Body"].read()
             except botocore.exceptions.ClientError as error:
@@ -72,23 +92,52 @@ class EnvironmentInfrastructure:
             return InfrastructureFacts(
                 serial=state.serial if state else 0, lineage=state.lineage if state else "", plan_sha256=None
             )
-        terraform = self._terraform()
-        draft = self._work / "draft.tfplan"
-        planned = terraform.plan(draft, variables=self._inputs())
+        planned = self._plan(self._terraform())
         state = self.state()  # after the refresh: what the plan was made on
         summary = planned.summary
-        if planned.has_changes:
-            draft.replace(self._saved(planned.file_sha256))
         return InfrastructureFacts(
             serial=state.serial if state else 0,
             lineage=state.lineage if state else "",
-            plan_sha256=planned.file_sha256 if planned.has_changes else None,
+            plan_sha256=summary.digest if planned.has_changes else None,
             creates=summary.creates,
             updates=summary.updates,
             replaces=summary.replaces,
             deletes=summary.deletes,
             destroys_data=summary.destroys_data,
         )
+
+    def _plan(self, terraform: Terraform) -> TerraformPlan:
+        """Return a new plan; saved under the digest of what it would change, if it would change something."""
+        # A folder of its own: other commands plan at the same time, and terraform makes the file readable for all.
+        with tempfile.TemporaryDirectory(dir=self._work, prefix=_DRAFT) as folder:
+            draft = Path(folder) / "draft.tfplan"
+            planned = again_if_the_lock_vanished(lambda: terraform.plan(draft, variables=self._inputs()))
+            if not planned.has_changes:
+                return planned
+            saved = self._work / f"{planned.summary.digest}.{planned.file_sha256[:16]}.tfplan"
+            planned = replace(planned, file=planned.file.replace(saved))
+        self._planned[planned.summary.digest] = planned
+        self._forget_old_plans()
+        return planned
+
+    def _saved(self, digest: str, terraform: Terraform) -> TerraformPlan:
+        """Return the newest saved plan of exactly these changes; raise `Stale` when there is none."""
+        known = self._planned.get(digest)
+        if known is not None and known.file.is_file():
+            return known
+        for file in newest_first(self._work.glob(f"{digest}.*.tfplan")):
+            summary = terraform.show(file)
+            if summary.digest == digest:  # asked of the file itself: its name is no proof
+                sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+                return TerraformPlan(file=file, file_sha256=sha256, has_changes=True, summary=summary)
+        raise Stale("the saved Terraform plan is not there any more", fix="plan again: invoke plan --env ENV")
+
+    def _forget_old_plans(self) -> None:
+        for file in newest_first(self._work.glob("*.tfplan"))[KEPT_PLANS:]:
+            file.unlink(missing_ok=True)
+        for folder in self._work.glob(f"{_DRAFT}*"):
+            if time.time() - _modified_at(folder) > _DRAFT_AGE_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
     # ---- effects -----------------------------------------------------------------------------------------------
 
@@ -97,28 +146,25 @@ class EnvironmentInfrastructure:
         return not self.facts(plan=True).has_changes
 
     def apply(self, step: ApplyInfrastructure, progress: Progress) -> Outcome:
-        """Apply the saved plan file that the step names.
+        """Apply the saved plan that the step names.
 
         Raises:
-            Stale: the file is gone, is not the one that was planned, or the state moved.
+            Stale: the plan is gone, its file is not the one that was planned, or the state moved.
         """
-        saved = self._saved(step.plan_sha256)
-        if not saved.is_file():
-            raise Stale("the saved Terraform plan is not there any more", fix="plan again: invoke plan --env ENV")
         terraform = self._terraform()
+        planned = self._saved(step.plan_sha256, terraform)
         began = time.monotonic()
-        terraform.apply(
-            saved,
-            file_sha256=step.plan_sha256,
-            on_event=_telling(progress),
-            timeout_s=self._environment.timeouts.infra_s,
-        )
+        self._apply(terraform, planned, progress)
         outside_s = time.monotonic() - began
         state = self.state()
         changed = len(step.creates) + len(step.updates) + len(step.replaces) + len(step.deletes)
         return Outcome(
             summary=f"{changed} resources, state serial {state.serial if state else 0}",
-            evidence={"serial": state.serial if state else 0, "plan_sha256": step.plan_sha256},
+            evidence={
+                "serial": state.serial if state else 0,
+                "plan_sha256": step.plan_sha256,
+                "file_sha256": planned.file_sha256,
+            },
             outside_s=outside_s,
         )
 
@@ -126,19 +172,50 @@ class EnvironmentInfrastructure:
         """Make the state bucket and everything in the environment's root; return whether anything was made.
 
         Needed once: the lock and the journal of deployments live in what it makes. Terraform's own lock guards it.
+        Nothing that exists is changed: there are no gates here, so a plan that does more than create is refused.
+
+        Raises:
+            Blocked: something exists already and differs; nothing but the state bucket was made.
         """
         ensure_state_bucket(self._s3, self._environment.bucket("tfstate"), self._environment.aws.region)
-        facts = self.facts(plan=True)
-        if facts.plan_sha256 is None:
+        terraform = self._terraform()
+        planned = self._plan(terraform)
+        if not planned.has_changes:
             return False
-        progress(f"terraform: {len(facts.creates)} resources to create")
-        self._terraform().apply(self._saved(facts.plan_sha256), on_event=_telling(progress))
+        _refuse_more_than_creates(planned.summary, self._environment.name)
+        progress(f"terraform: {len(planned.summary.creates)} resources to create")
+        self._apply(terraform, planned, progress)
         return True
+
+    def unlock(self, lock_id: str) -> None:
+        """Take the state's lock away from a holder that is gone for certain.
+
+        Raises:
+            StepFailed: there is no lock, or it has another id.
+
+        Side effects: the state's lock. Whoever still held it goes on without.
+        """
+        self._terraform().unlock(lock_id)
+
+    def _apply(self, terraform: Terraform, planned: TerraformPlan, progress: Progress) -> None:
+        again_if_the_lock_vanished(
+            lambda: terraform.apply(
+                planned.file,
+                file_sha256=planned.file_sha256,
+                on_event=_telling(progress),
+                timeout_s=self._environment.timeouts.infra_s,
+            )
+        )
+        planned.file.unlink(missing_ok=True)  # of no use any more, and it may hold secrets
 
     def _terraform(self) -> Terraform:
         self._work.mkdir(parents=True, exist_ok=True)
         terraform = Terraform(self._root, build=self._work, environment=self._variables)
-        terraform.init(bucket=self._environment.bucket("tfstate"), key=STATE_KEY, region=self._environment.aws.region)
+        bucket, region = self._environment.bucket("tfstate"), self._environment.aws.region
+        # Of commands that begin at the same time one prepares the folder; terraform refuses the others.
+        with (self._work / ".init.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            terraform.init(bucket=bucket, key=STATE_KEY, region=region)
         return terraform
 
     def _inputs(self) -> dict[str, str]:
@@ -151,8 +228,40 @@ class EnvironmentInfrastructure:
         }
         return known | ({"account_id": aws.account_id} if aws.account_id else {})
 
-    def _saved(self, sha256: str) -> Path:
-        return self._work / f"{sha256}.tfplan"
+
+def again_if_the_lock_vanished(call: Callable[[], _T]) -> _T:
+    """Return what `call` returns, tried some times while it only missed the end of someone else's lock."""
+    for _ in range(_LOCK_ATTEMPTS - 1):
+        with suppress(LockVanished):  # terraform changed nothing
+            return call()
+    return call()
+
+
+def newest_first(files: Iterable[Path]) -> list[Path]:
+    """Return the files, the one that was changed last first; one that vanishes meanwhile comes last."""
+    return sorted(files, key=_modified_at, reverse=True)
+
+
+def _modified_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another command removed it
+        return 0.0
+
+
+def _refuse_more_than_creates(summary: Summary, environment: str) -> None:
+    others = [
+        f"{one.action} {one.address}" + (f" ({one.reason})" if one.reason else "")
+        for one in summary.changes
+        if one.action != "create"
+    ]
+    if others:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        raise Blocked(
+            f"{environment} exists already, and the bootstrap only makes what is not there; it would also: "
+            f"{', '.join(others[:_SHOWN])}{more}",
+            fix=f"see invoke infra.plan --env {environment}; changes go through invoke deploy --env {environment}",
+        )
 
 
 def _telling(progress: Progress) -> Callable[[Mapping[str, Any]], None]:

@@ -32,16 +32,16 @@ class EnvironmentObserver:
             infra = pool.submit(self._infrastructure.facts, plan=infrastructure)
             warehouse = pool.submit(self._warehouse.read)
             pointer = pool.submit(self._bucket.pointer)
-            uploaded = pool.submit(self._bucket.has_version, self._version)
+            uploaded = pool.submit(self._bucket.version_sha256, self._version)
             orchestrator = pool.submit(orchestrator_facts, self._airflow)
-            live = pointer.result()
+            live, stored = pointer.result(), uploaded.result()
             manifest = self._bucket.manifest(live.release) if live else None
             return Observation(
                 infrastructure=infra.result(),
                 warehouse=warehouse.result(),
                 pointer=live,
                 orchestrator=orchestrator.result(),
-                uploaded=(self._version,) if uploaded.result() else (),
+                uploaded={self._version: stored} if stored else {},
                 live_components={name: manifest.component_digest(name) for name in manifest.components}
                 if manifest
                 else {},

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from slipway.errors import ConfigurationError, StepFailed
 
-GRACE_S = 30  # seconds between asking a child to stop and ending it
+GRACE_S = 15  # seconds between asking a child to stop, asking again, and ending it
 
 
 def run(
@@ -62,21 +63,24 @@ def run(
         raise
     finally:
         timer.cancel()
+        _kill_group(child)  # what the child left behind
     if late.is_set():
         raise StepFailed(f"{Path(command[0]).name} did not end within {timeout_s:.0f} s and was stopped")
     return code, lines
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """Ask the whole group to stop, then end it."""
-    for number, patience_s in ((signal.SIGINT, GRACE_S), (signal.SIGKILL, 5)):
-        if child.poll() is not None:
-            return
-        try:
+    """Ask the whole group to stop, then end what is left of it, so that nobody holds the pipe any more."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a job of a shell without job control ignores the first
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            child.wait(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            continue
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=GRACE_S)
+            break
+    _kill_group(child)
+    child.wait()
+
+
+def _kill_group(child: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)

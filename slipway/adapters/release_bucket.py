@@ -6,13 +6,19 @@ Layout:
     airflow/CURRENT                               the pointer; the only object that changes
     plans/<id>.json                               every plan that was applied
     dbt/<slot>/manifest.json                      what dbt built into a slot, to tell what changed since
+
+Rules:
+- Content is judged by digests of files, not of archives: machines do not agree on how gzip packs the same bytes. The
+  digest of a version's archive is that of the one which is stored (`version_sha256`).
+- An answer can be lost on its way. What the pointer says is read before anyone else is blamed for moving it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -20,15 +26,19 @@ import botocore.exceptions
 
 from slipway.adapters.aws import code_of, translated
 from slipway.documents import canonical
-from slipway.errors import ConfigurationError, Stale, StepFailed
+from slipway.errors import ConfigurationError, Stale, StepFailed, Unavailable
 from slipway.observation import Pointer
 from slipway.plan import Plan
 from slipway.ports import Outcome, Progress
-from slipway.release import Manifest, Provenance, Release, Version, files_in, version_archive
+from slipway.release import FOLDERS, Manifest, Provenance, Release, Version, files_in, version_archive
 from slipway.step import UploadVersion
 
 _T = TypeVar("_T")
 POINTER = "airflow/CURRENT"
+_SHOWN = 5  # files in one message
+_ATTEMPTS = 5  # of the pointer, when S3 is still busy with another write of it
+_PAUSE_S = 0.1  # before the second attempt; twice as long before each that follows
+_BRING_BACK = "bring back the object's earlier version: the bucket keeps them"
 
 
 class ReleaseBucket:
@@ -51,12 +61,7 @@ class ReleaseBucket:
             return None
         content, etag = found
         origin = f"s3://{self.bucket}/{POINTER}"
-        try:
-            document = dict(json.loads(content))
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{origin} is no pointer: {error}", fix="restore the object's previous version in the bucket"
-            ) from error
+        document = _object_in(content, origin=origin)
         return Pointer.from_mapping({**document, "etag": etag}, origin=origin)
 
     def pointer_moved_at(self) -> datetime | None:
@@ -71,43 +76,58 @@ class ReleaseBucket:
                 raise
             return moved_at
 
-        return _translated(f"s3://{self.bucket}/{POINTER}", read)
+        return self._translated(POINTER, read)
 
     def has_version(self, version: str) -> bool:
         """Return whether the version's archive stands there and matches its digest."""
-        archive, sha256 = self._get(_version_key(version)), self._get(_sha256_key(version))
-        if archive is None or sha256 is None:
-            return False
-        return hashlib.sha256(archive[0]).hexdigest() == sha256[0].decode()
+        return self.version_sha256(version) is not None
+
+    def version_sha256(self, version: str) -> str | None:
+        """Return the digest of the version's stored archive; None when it is not there or not what was stored."""
+        archive, kept = self._get(_version_key(version)), self._get(_sha256_key(version))
+        if archive is None or kept is None:
+            return None
+        sha256 = hashlib.sha256(archive[0]).hexdigest()
+        return sha256 if sha256.encode() == kept[0] else None
 
     def manifest(self, release: str) -> Manifest | None:
         """Return the manifest of a stored release, or None."""
-        found = self._get(f"releases/{release}.json")
-        if found is None:
-            return None
-        return Manifest.from_mapping(json.loads(found[0])["manifest"], origin=f"release {release[:12]}")
+        record = self._record(release)
+        return record[0] if record else None
 
     def release(self, release: str) -> Release:
-        """Return a stored release with its content.
+        """Return a stored release with its content, every file of it compared with the manifest.
 
         Raises:
             ConfigurationError: no such release, or its bytes are not what its id says.
         """
-        archive, record = self._get(f"releases/{release}.tar.gz"), self._get(f"releases/{release}.json")
+        key = f"releases/{release}.tar.gz"
+        archive, record = self._get(key), self._record(release)
         if archive is None or record is None:
             raise ConfigurationError(
                 f"release {release[:12]} is not in s3://{self.bucket}", fix="invoke history --env ENV"
             )
-        content = json.loads(record[0])
-        manifest = Manifest.from_mapping(content["manifest"], origin=f"release {release[:12]}")
-        found = Release(
-            manifest=manifest,
-            provenance=Provenance.from_mapping(content["provenance"], origin=f"release {release[:12]}"),
-            files=files_in(archive[0], origin=f"s3://{self.bucket}/releases/{release}.tar.gz"),
-        )
+        manifest, provenance = record
+        files = files_in(archive[0], origin=f"s3://{self.bucket}/{key}")
+        if others := differing(manifest, files):
+            more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+            raise ConfigurationError(
+                f"s3://{self.bucket}/{key} is not what its id says: {', '.join(others[:_SHOWN])}{more}",
+                fix=_BRING_BACK,
+            )
+        return Release(manifest=manifest, provenance=provenance, files=files)
+
+    def _record(self, release: str) -> tuple[Manifest, Provenance] | None:
+        key = f"releases/{release}.json"
+        found = self._get(key)
+        if found is None:
+            return None
+        origin = f"s3://{self.bucket}/{key}"
+        content = _object_in(found[0], origin=origin)
+        manifest = Manifest.from_mapping(content.get("manifest", {}), origin=origin)
         if manifest.release != release:
-            raise ConfigurationError(f"release {release[:12]} in s3://{self.bucket} has a manifest of another release")
-        return found
+            raise ConfigurationError(f"{origin} is the manifest of another release", fix=_BRING_BACK)
+        return manifest, Provenance.from_mapping(content.get("provenance", {}), origin=origin)
 
     def version(self, version: str) -> Version:
         """Return a stored version, its settings included; raise `ConfigurationError` when it is not there."""
@@ -115,9 +135,12 @@ class ReleaseBucket:
         if archive is None:
             raise ConfigurationError(f"version {version} is not in s3://{self.bucket}", fix="invoke history --env ENV")
         origin = f"s3://{self.bucket}/{_version_key(version)}"
-        content = json.loads(files_in(archive[0], origin=origin)["version.json"])
-        content.pop("version")
-        return Version.from_mapping(content, origin=origin)
+        content = _object_in(files_in(archive[0], origin=origin).get("version.json", b""), origin=origin)
+        content.pop("version", None)
+        found = Version.from_mapping(content, origin=origin)
+        if found.version != version:
+            raise ConfigurationError(f"{origin} holds version {found.version}", fix=_BRING_BACK)
+        return found
 
     def dbt_manifest(self, slot: str) -> bytes | None:
         """Return dbt's manifest of what was built into `slot`, or None."""
@@ -127,11 +150,17 @@ class ReleaseBucket:
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def is_uploaded(self, step: UploadVersion) -> bool:
-        """Probe of the upload step."""
-        return self.has_version(step.version) and self.manifest(step.release) is not None
+        """Probe of the upload step: the version's archive and every file of the release are what they should be."""
+        if not self.has_version(step.version):
+            return False
+        try:
+            self.release(step.release)
+        except ConfigurationError:
+            return False
+        return True
 
     def upload(self, step: UploadVersion, progress: Progress) -> Outcome:
-        """Put release and version there, then read the digest of what arrived.
+        """Put release and version there, then read both back and compare their digests.
 
         Raises:
             StepFailed: what is read back is not what was sent.
@@ -166,12 +195,27 @@ class ReleaseBucket:
 
         Raises:
             Stale: someone else moved it.
+            Unavailable: S3 does not get to it.
         """
         condition = {"IfMatch": expected.etag} if expected else {"IfNoneMatch": "*"}
-        try:
-            self._put(POINTER, canonical(pointer.model_dump(mode="json", exclude={"etag"})), **condition)
-        except _Moved as error:
-            raise Stale("the DAG pointer was moved by someone else", fix="invoke status --env ENV") from error
+        content = canonical(pointer.model_dump(mode="json", exclude={"etag"}))
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_PAUSE_S * 2 ** (attempt - 1))
+            try:
+                self._put(POINTER, content, **condition)
+            except _Moved as error:
+                now = self.pointer()
+                if now is not None and now.model_copy(update={"etag": pointer.etag}) == pointer:
+                    return  # an earlier attempt arrived, and its answer did not
+                if now != expected:
+                    raise Stale("the DAG pointer was moved by someone else", fix="invoke status --env ENV") from error
+            else:
+                return
+        raise Unavailable(
+            f"s3://{self.bucket}/{POINTER} is being written by others; it is as it was",
+            fix="invoke status --env ENV, then give the same command again",
+        )
 
     def put_dbt_manifest(self, slot: str, content: bytes) -> None:
         """Keep dbt's manifest of a slot that was built."""
@@ -191,27 +235,49 @@ class ReleaseBucket:
                 raise
             return answer["Body"].read(), answer["ETag"]
 
-        return _translated(f"s3://{self.bucket}/{key}", read)
+        return self._translated(key, read)
 
     def _put(self, key: str, content: bytes, **condition: str) -> None:
         def write() -> None:
             try:
                 self._s3.put_object(Bucket=self.bucket, Key=key, Body=content, **condition)
             except botocore.exceptions.ClientError as error:
-                if code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
+                # NoSuchKey: what had to match is gone.
+                if condition and code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
                     raise _Moved from error
                 raise
 
-        _translated(f"s3://{self.bucket}/{key}", write)
+        self._translated(key, write)
+
+    def _translated(self, key: str, call: Callable[[], _T]) -> _T:
+        with translated(f"s3://{self.bucket}/{key}", self._s3):
+            return call()
 
 
 class _Moved(Exception):
     """The condition of a write did not hold."""
 
 
-def _translated(what: str, call: Callable[[], _T]) -> _T:
-    with translated(what):
-        return call()
+def differing(manifest: Manifest, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the paths whose content is not what the manifest says, files missing or added included. No side effects.
+
+    Args:
+        files: path below the repository's root -> content.
+    """
+    wanted = {
+        f"{FOLDERS[component]}/{path}": sha256
+        for component, listed in manifest.components.items()
+        for path, sha256 in listed.items()
+    }
+    found = {path: hashlib.sha256(content).hexdigest() for path, content in files.items()}
+    return tuple(sorted({path for path, _ in wanted.items() ^ found.items()}))
+
+
+def _object_in(content: bytes, *, origin: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(content))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{origin} is no document of Slipway's: {error}", fix=_BRING_BACK) from error
 
 
 def _version_key(version: str) -> str:

@@ -1,4 +1,8 @@
-"""Migrations by schemachange, in a process of its own, and Slipway's digest of every script it applied."""
+"""Migrations by schemachange, in a process of its own, and Slipway's digest of every script it applied.
+
+What was applied is told by schemachange's history, never by what a run was asked to do: a script gets the digest it has
+in this release only when the history has a new row for it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,11 @@ from pathlib import Path
 
 from slipway.adapters.process import run
 from slipway.adapters.snowflake import HISTORY_TABLE, OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
+from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
 from slipway.errors import StepFailed
-from slipway.migration import SCRIPTS_FOLDER, pending_scripts, scripts_in
+from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, Script, pending_scripts, scripts_in
+from slipway.observation import AppliedMigration
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
 from slipway.step import MigrateWarehouse
@@ -50,6 +56,7 @@ class Schemachange:
         """
         ops = self._environment.warehouse.ops_database
         self._session.run(*bookkeeping(ops))
+        before = self._facts.migration_runs()
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             code, lines = run(
@@ -59,12 +66,10 @@ class Schemachange:
                 timeout_s=self._environment.timeouts.migrate_s,
             )
         outside_s = time.monotonic() - began
-        self._record()
+        ran = _grown(before, self._facts.migration_runs())
+        self._record(ran, ended_well=code == 0)
         if code:
-            raise StepFailed(
-                f"migration failed: {_cause(lines)}",
-                fix="mend the script (what it did before failing stands), commit, deploy again",
-            )
+            raise StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
         return Outcome(
             summary=f"{len(step.scripts)} script(s) applied",
             evidence={"scripts": list(step.scripts)},
@@ -78,6 +83,8 @@ class Schemachange:
             "raw_database": warehouse.raw_database,
             "landing_bucket": self._environment.bucket("landing"),
         }
+        if warehouse.storage_integration is not None:
+            variables["storage_integration"] = warehouse.storage_integration
         settings = {
             "config-version": 2,
             "schemachange": {
@@ -95,6 +102,7 @@ class Schemachange:
                 "schema": OPS_SCHEMA,
                 "authenticator": "snowflake_jwt",
                 "private-key-file": str(self._key_file),
+                "platform-detection-timeout-seconds": 0.0,
                 **self._address.parameters(),
             },
         }
@@ -103,21 +111,48 @@ class Schemachange:
         return [str(program), "deploy", "--config-folder", str(folder)]
 
     def _variables(self) -> Mapping[str, str]:
-        return {**os.environ, **self._address.variables(), "PYTHONWARNINGS": "ignore"}
+        return for_child(os.environ, {"PYTHONWARNINGS": "ignore"}, host=self._address.host)
 
-    def _record(self) -> None:
-        """Keep the digest of every script that the history says succeeded, as this release has it."""
+    def _record(self, ran: frozenset[str], *, ended_well: bool) -> None:
+        """Keep the digest, as this release has it, of every script that was applied with that content."""
         table = f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.SCRIPT_DIGESTS"
         known = {one.script: one for one in self._facts.migrations()}
         for script in scripts_in(self._release.manifest.components["migrations"]):
-            applied = known.get(script.name)
-            if applied is None or not applied.succeeded or applied.sha256 == script.sha256:
+            if not _was_applied(script, known.get(script.name), ran=script.name in ran, ended_well=ended_well):
                 continue
             self._session.rows(f"DELETE FROM {table} WHERE SCRIPT = %s", [script.name])
             self._session.rows(
                 f"INSERT INTO {table} SELECT %s, %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ",
                 [script.name, script.sha256, self._release.id],
             )
+
+    def _fix(self, ran: frozenset[str]) -> str:
+        """Return what to do about a script that failed: it begins with its first statement when it is run again."""
+        failed = [one.script for one in self._facts.migrations() if one.script in ran and not one.succeeded]
+        if not failed:
+            return "mend what schemachange names, commit, deploy again"
+        said = (
+            f"the statements of {failed[0]} before the one that failed stand, and it will be run from its first again"
+        )
+        if failed[0].startswith(("V", "v")):
+            said += f"; undo: snowflake_migrations/{UNDO_FOLDER}/U{failed[0][1:]}"
+        return f"{said}; mend the script, commit, deploy again"
+
+
+def _was_applied(script: Script, applied: AppliedMigration | None, *, ran: bool, ended_well: bool) -> bool:
+    """Return whether the script's content of this release is what the history's last word is about.
+
+    Besides scripts that ran, that is a V script whose digest an earlier run could not keep any more, and an R script
+    that schemachange went past at the end of a run, because it held it for unchanged.
+    """
+    if applied is None or not applied.succeeded or applied.sha256 == script.sha256:
+        return False
+    return ran or (script.kind == "V" and applied.sha256 is None) or (script.kind == "R" and ended_well)
+
+
+def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> frozenset[str]:
+    """Return the scripts that the history has more rows of than before."""
+    return frozenset(name for name, count in after.items() if count > before.get(name, 0))
 
 
 def _plain(line: str) -> str:

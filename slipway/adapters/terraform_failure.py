@@ -16,6 +16,13 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LOCK_FIELD = re.compile(r"^\s*(ID|Path|Operation|Who|Created):\s*(.+?)\s*$", re.MULTILINE)
 
 
+class LockVanished(Locked):
+    """The lock was given back between terraform's attempt to take it and its question who holds it.
+
+    Terraform waits for a lock (`-lock-timeout`) only if it learns who holds it, so this can be tried again at once.
+    """
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnostic:
     """One error of terraform's: what, in which resource, where in the files."""
@@ -99,12 +106,17 @@ def _told(command: str, problems: tuple[Diagnostic, ...]) -> str:
 
 def _locked(command: str, text: str, problems: tuple[Diagnostic, ...]) -> SlipwayError:
     lock = dict(_LOCK_FIELD.findall(text))
+    if "ID" not in lock and "NoSuchKey" in text:
+        return LockVanished(
+            f"terraform {command}: the state was locked by someone who gave it back meanwhile",
+            fix="give the same command again",
+        )
     holder = f"{lock.get('Who', 'someone')} since {lock.get('Created', 'an unknown time')}"
     return Locked(
         f"terraform {command}: the state is locked by {holder} ({lock.get('Operation', 'unknown operation')}, "
-        f"lock {lock.get('ID', 'unknown')})",
-        fix="wait for it to end; if that process is gone for certain: "
-        f"invoke infra.unlock --env ENV --lock {lock.get('ID', 'LOCK')}",
+        f"lock {lock.get('ID', 'unknown')}); wait for it to end, or take the lock away from a process that is gone for "
+        "certain",
+        fix=f"invoke infra.unlock --env ENV --lock-id {lock.get('ID', 'ID')}",
     )
 
 

@@ -28,7 +28,7 @@ def ensure_state_bucket(s3: Any, bucket: str, region: str) -> bool:
 
     Side effects: the bucket.
     """
-    with translated(f"state bucket {bucket}"):
+    with translated(f"state bucket {bucket}", s3):
         made = _create(s3, bucket, region)
         s3.put_public_access_block(
             Bucket=bucket,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from invoke.exceptions import Exit
 
-from slipway.errors import SlipwayError
+from slipway.errors import Interrupted, SlipwayError
 from slipway.render import Progress
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -31,6 +31,8 @@ def boundary(body: _Body) -> _Body:
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
             return body(*arguments, **options)
+        except KeyboardInterrupt as error:
+            raise Exit("stopped; the same command again goes on where it was", code=Interrupted.exit_code) from error
         except SlipwayError as error:
             text = f"error: {error}"
             if options.get("env"):

@@ -10,7 +10,7 @@ from invoke import Context, task
 
 from slipway import config, gate, render
 from slipway.adapters.git import Git
-from slipway.errors import Blocked, Unavailable
+from slipway.errors import Blocked, NotBootstrapped
 from slipway.launch import Launch, launch
 from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
 from slipway.rollback import Live, live_in, previous_deployment, rollback_target
@@ -25,7 +25,10 @@ _JSON = "print one JSON document on standard output"
 @task(help={"env": _ENV, "json": _JSON})
 @boundary
 def deploy(_: Context, env: str, json: bool = False) -> None:
-    """Make the commit checked out live: invoke deploy --env staging"""
+    """Make the commit checked out live.
+
+    Example: invoke deploy --env staging
+    """
     began = time.monotonic()
     config.load(env, folder=PROJECT / "config")  # what is wrong with it is told before anything starts
     git = Git(PROJECT)
@@ -39,29 +42,38 @@ def deploy(_: Context, env: str, json: bool = False) -> None:
             operation = operate(site, release)
             _bootstrap_embedded(site, operation, shown)
             with stops_at_boundaries(shown) as is_stopping:
-                done = launch(site, operation, purpose="deploy", listener=shown, is_stopping=is_stopping)
+                done = launch(site, lambda: operation, purpose="deploy", listener=shown, is_stopping=is_stopping)
             _show(site, done, seconds=time.monotonic() - began, as_json=json)
 
 
 @task(help={"env": _ENV, "json": _JSON})
 @boundary
 def rollback(_: Context, env: str, json: bool = False) -> None:
-    """Bring the release before the live one back, DAGs and data together: invoke rollback --env staging"""
+    """Bring the release before the live one back.
+
+    Example: invoke rollback --env staging
+    """
     began = time.monotonic()
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
-        if not site.is_bootstrapped():
+        if site.is_new():
             rollback_target((), NOTHING_LIVE, environment=env)
-        target = rollback_target(site.history(), live_in(site.observe_live()), environment=env)
-        operation = operate_earlier(site, target)
+
+        def previous() -> Operation:
+            target = rollback_target(site.history(), live_in(site.observe_live()), environment=env)
+            return operate_earlier(site, target)
+
         with stops_at_boundaries(shown) as is_stopping:
-            done = launch(site, operation, purpose="rollback", listener=shown, is_stopping=is_stopping)
+            done = launch(site, previous, purpose="rollback", listener=shown, is_stopping=is_stopping)
         _show(site, done, seconds=time.monotonic() - began, as_json=json)
 
 
 @task(help={"env": _ENV, "json": _JSON})
 @boundary
 def plan(_: Context, env: str, json: bool = False) -> None:
-    """Show what deploying the commit checked out would do, and what blocks it: invoke plan --env staging"""
+    """Show what a deployment would do, and what blocks it.
+
+    Example: invoke plan --env staging
+    """
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
         operation = operate(site, Git(PROJECT).release_at("HEAD"))
@@ -80,9 +92,12 @@ def plan(_: Context, env: str, json: bool = False) -> None:
 @task(help={"env": _ENV, "json": _JSON})
 @boundary
 def status(_: Context, env: str, json: bool = False) -> None:
-    """Show what is live in an environment, and whether it is whole: invoke status --env prod --json"""
+    """Show what is live, and whether it is whole.
+
+    Example: invoke status --env prod --json
+    """
     with open_site(PROJECT, env, start=False) as site:
-        document = _status(site) if site.is_bootstrapped() else _nothing(site)
+        document = _nothing(site) if site.is_new() else _status(site)
     if json:
         render.print_json(document)
     else:
@@ -92,9 +107,12 @@ def status(_: Context, env: str, json: bool = False) -> None:
 @task(help={"env": _ENV, "json": _JSON, "limit": "how many deployments, newest first"})
 @boundary
 def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
-    """Show an environment's deployments with the time of every step: invoke history --env staging"""
+    """Show every deployment with the time of each step.
+
+    Example: invoke history --env staging
+    """
     with open_site(PROJECT, env, start=False) as site:
-        newest = site.history()[::-1][:limit] if site.is_bootstrapped() else ()
+        newest = () if site.is_new() else site.history()[::-1][:limit]
     if json:
         render.print_json({"environment": env, "deployments": [render.deployment_document(one) for one in newest]})
     else:
@@ -103,13 +121,11 @@ def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
 
 def _bootstrap_embedded(site: Site, operation: Operation, shown: render.Progress) -> None:
     """Bootstrap an embedded environment that never was; a real account is bootstrapped on purpose, once."""
-    if site.is_bootstrapped():
+    if site.bootstrapped() == "whole":
         return
     name = site.environment.name
     if site.platform is None:
-        raise Unavailable(
-            f"{name} has no place for its lock and journal yet", fix=f"invoke infra.bootstrap --env {name}"
-        )
+        raise NotBootstrapped(f"{name} has no place for its lock and journal yet", fix=site.bootstrap_command())
     with shown.phase(f"{name} bootstrapped: Terraform root, databases, roles"):
         bootstrap(site, operation, shown)
 

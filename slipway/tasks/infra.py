@@ -1,4 +1,4 @@
-"""infra.plan, infra.bootstrap: the environment's Terraform root by itself."""
+"""infra.plan, bootstrap, unlock: the environment's Terraform root by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _ENV = "the environment: dev, staging or prod"
 @task(help={"env": _ENV, "json": "print one JSON document on standard output"})
 @boundary
 def plan(_: Context, env: str, json: bool = False) -> None:
-    """Show what Terraform would change, destroys first: invoke infra.plan --env prod"""
+    """Show what Terraform would change, destroys first.
+
+    Example: invoke infra.plan --env prod
+    """
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
         operation = operate(site, Git(PROJECT).release_at("HEAD"))
@@ -31,8 +34,26 @@ def plan(_: Context, env: str, json: bool = False) -> None:
 @task(help={"env": _ENV})
 @boundary
 def bootstrap(_: Context, env: str) -> None:
-    """Make, once, what a first deployment needs in an account: invoke infra.bootstrap --env prod"""
+    """Make, once, what a first deployment needs in an account.
+
+    Example: invoke infra.bootstrap --env prod
+    """
+    git = Git(PROJECT)
+    git.refuse_dirty()
     with progress() as shown, open_site(PROJECT, env, start=True, progress=shown) as site:
-        operation = operate(site, Git(PROJECT).release_at("HEAD"))
+        operation = operate(site, git.release_at("HEAD"))
         with shown.phase(f"{env} bootstrapped: Terraform root, databases, roles"):
             bootstrap_environment(site, operation, shown)
+
+
+@task(help={"env": _ENV, "lock-id": "the lock's id, as Terraform's error names it"})
+@boundary
+def unlock(_: Context, env: str, lock_id: str) -> None:
+    """Take Terraform's lock from a process that is gone.
+
+    Example: invoke infra.unlock --env prod --lock-id ID
+    """
+    with open_site(PROJECT, env, start=False) as site:
+        site.require_bootstrapped()
+        operate(site, Git(PROJECT).release_at("HEAD")).infrastructure.unlock(lock_id)
+    render.out().print(f"{env}: the lock {lock_id} is gone; invoke infra.plan --env {env} shows what is left to do")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from invoke import Context, task
 
 from slipway import render
+from slipway.errors import Unavailable
 from slipway.sandbox.platform import Platform
 from slipway.tasks.boundary import PROJECT, boundary, progress
 from slipway.wiring import open_site
@@ -15,20 +16,26 @@ from slipway.wiring import open_site
 @task(help={"env": "also start this environment's Airflow"})
 @boundary
 def up(_: Context, env: str | None = None) -> None:
-    """Start the embedded platform, or mend what is half there, and say what runs where: invoke sandbox.up"""
+    """Start or mend the embedded platform, and say where it runs.
+
+    Example: invoke sandbox.up
+    """
     platform = Platform(PROJECT)
     with progress() as shown, shown.phase("platform ready"):
         platform.up(shown)
         if env is not None:
             with open_site(PROJECT, env, start=False) as site:
-                site.airflow.health()
+                _require_healthy(site.airflow.health(), env)
     render.show_parts(platform.status())
 
 
 @task(help={"json": "print one JSON document on standard output"})
 @boundary
 def status(_: Context, json: bool = False) -> None:
-    """Show what of the embedded platform runs, and where it answers: invoke sandbox.status"""
+    """Show what of the embedded platform runs where.
+
+    Example: invoke sandbox.status
+    """
     parts = Platform(PROJECT).status()
     if json:
         render.print_json({"parts": [asdict(part) for part in parts]})
@@ -39,13 +46,27 @@ def status(_: Context, json: bool = False) -> None:
 @task(help={"part": "which part, as sandbox.status names it", "lines": "how many lines from the end"})
 @boundary
 def logs(_: Context, part: str, lines: int = 40) -> None:
-    """Show the end of one part's log: invoke sandbox.logs --part snowflake"""
+    """Show the end of one part's log.
+
+    Example: invoke sandbox.logs --part snowflake
+    """
     render.out().print(Platform(PROJECT).logs(part, lines), markup=False)
 
 
 @task
 @boundary
 def down(_: Context) -> None:
-    """Stop every part of the embedded platform: invoke sandbox.down"""
+    """Stop every part of the embedded platform.
+
+    Example: invoke sandbox.down
+    """
     with progress() as shown, shown.phase("platform stopped"):
         Platform(PROJECT).down(shown)
+
+
+def _require_healthy(parts: dict[str, str], env: str) -> None:
+    sick = [f"{name} is {state}" for name, state in parts.items() if state != "healthy"]
+    if sick:
+        raise Unavailable(
+            f"airflow-{env}: {', '.join(sick)}", fix=f"invoke sandbox.logs --part airflow-{env}-scheduler"
+        )

@@ -9,8 +9,11 @@ import pytest
 from slipway.adapters.aws import Aws
 from slipway.sandbox.aws.instance import running
 
+from .door import Door, before
+
 TABLE = "finedge-staging-deployments"
 BUCKET = "finedge-staging-releases"
+CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +24,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def aws(endpoint: str) -> Iterator[Aws]:
-    client = Aws(
-        region="eu-west-1",
-        endpoint=endpoint,
-        credentials={"aws_access_key_id": "test", "aws_secret_access_key": "test"},
-    )
+    client = Aws(region="eu-west-1", endpoint=endpoint, credentials=CREDENTIALS)
     client.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     client.dynamodb.create_table(
         TableName=TABLE,
@@ -41,3 +40,16 @@ def aws(endpoint: str) -> Iterator[Aws]:
     for item in client.s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
         client.s3.delete_object(Bucket=BUCKET, Key=item["Key"])
     client.s3.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture
+def door(endpoint: str) -> Iterator[Door]:
+    """A way to the embedded AWS on which answers can be lost."""
+    with before(endpoint) as opened:
+        yield opened
+
+
+@pytest.fixture
+def behind(aws: Aws, door: Door) -> Aws:
+    """The same account as `aws`, reached through the door."""
+    return Aws(region=aws.region, endpoint=door.endpoint, credentials=CREDENTIALS)

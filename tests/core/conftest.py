@@ -68,6 +68,9 @@ class MemoryEnvironment:
     releases: dict[str, Release] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     fails_at: str | None = None
+    destroys_data: tuple[str, ...] = ()
+    import_errors: tuple[str, ...] = ()
+    dag_ids: tuple[str, ...] = DAG_IDS  # that Airflow shows
 
     def observe(self, *, infrastructure: bool = True) -> Observation:
         return Observation(
@@ -76,6 +79,7 @@ class MemoryEnvironment:
                 lineage="l",
                 plan_sha256=self.infra_plan if infrastructure else None,
                 creates=("a.b",),
+                destroys_data=self.destroys_data,
             ),
             warehouse=WarehouseFacts(
                 migrations=tuple(
@@ -88,15 +92,16 @@ class MemoryEnvironment:
             ),
             pointer=self.pointer,
             orchestrator=OrchestratorFacts(
-                versions=dict.fromkeys(DAG_IDS, self.pointer.version) if self.pointer else {},
+                versions=dict.fromkeys(self.dag_ids, self.pointer.version) if self.pointer else {},
+                import_errors=self.import_errors,
             ),
-            uploaded=tuple(sorted(self.versions)),
+            uploaded=dict(self.versions),
             live_components=self.live_components,
         )
 
-    def plan(self, release: Release, version: Version) -> Plan:
+    def plan(self, release: Release, version: Version, **options: Any) -> Plan:
         self.releases[release.id] = release
-        return build_plan(release, version, self.observe(), dag_ids=DAG_IDS)
+        return build_plan(release, version, self.observe(), dag_ids=DAG_IDS, **options)
 
     def effects(self) -> Effects:
         return Effects(infrastructure=self, releases=self, migrations=self, slots=self, orchestrator=self)

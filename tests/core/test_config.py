@@ -37,6 +37,22 @@ def test_a_wrong_file_is_refused_with_the_path_to_the_key(before: str, after: st
     with pytest.raises(ConfigurationError, match=r"staging\.toml") as caught:
         load("staging", folder=tmp_path)
     assert said in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_real_accounts_need_is_said_at_once(tmp_path: Path) -> None:
+    text = (CONFIG / "staging.toml").read_text().replace('target = "embedded"', 'target = "cloud"')
+    (tmp_path / "staging.toml").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load("staging", folder=tmp_path)
+    for key in ("aws.account_id", "airflow.url", "airflow.user", "airflow.password", "settings.schedule_start"):
+        assert f"{key}: required" in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "staging.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="is not TOML"):
+        load("staging", folder=tmp_path)
 
 
 def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:

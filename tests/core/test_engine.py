@@ -15,7 +15,7 @@ from slipway.errors import Interrupted, Locked, Stale, StepFailed, VerificationF
 from slipway.release import Release, Version
 from slipway.rollback import live_in, previous_deployment
 
-from .conftest import MemoryEnvironment, MemoryJournal, MemoryLease, release_of, version_in_staging
+from .conftest import DAG_IDS, MemoryEnvironment, MemoryJournal, MemoryLease, release_of, version_in_staging
 
 KINDS = ("infra", "upload", "migrate", "build", "publish", "flip")
 
@@ -177,3 +177,39 @@ def test_every_event_names_the_digest_of_the_one_before(environment: MemoryEnvir
     assert len(events) > 10
     for before, after in itertools.pairwise(events):
         assert after.previous == before.sha256
+
+
+def test_what_is_already_so_is_recorded_as_found_and_not_done_again(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    release = release_of()
+    version = version_in_staging(release)
+    plan = environment.plan(release, version)
+    upload = next(step for step in plan.steps if step.kind == "upload")
+    environment.versions[version.version] = upload.archive_sha256  # someone else uploaded it meanwhile
+    done = engine.apply(
+        plan,
+        deployment="d-1",
+        by="ann",
+        commit=None,
+        resumes=False,
+        effects=environment.effects(),
+        journal=journal,
+        lease=MemoryLease(),
+        observe_base=lambda: environment.observe(infrastructure=False),
+        replan=lambda: environment.plan(release, version),
+        listener=Silent(),
+        is_stopping=lambda: False,
+    )
+    assert environment.counts == {kind: 1 for kind in KINDS if kind != "upload"}
+    assert [step.state for step in done.steps if step.kind == "upload"] == ["found done"]
+    assert done.dags == DAG_IDS
+
+
+def test_once_the_lease_is_lost_the_journal_is_someone_elses(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    release = release_of()
+    with pytest.raises(Locked):
+        deploy(environment, journal, release, version_in_staging(release), lease=MemoryLease(checks=3))
+    assert [event.kind for event in journal.events()][-1] == "step-done"

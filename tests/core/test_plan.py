@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from slipway.engine import is_done
 from slipway.gate import CheckReport, Problem, evaluate
 from slipway.observation import AppliedMigration
 from slipway.plan import Plan
+from slipway.release import Release
+from slipway.step import BuildSlot, FlipPointer, summarise
 
-from .conftest import MemoryEnvironment, release_of, version_in_staging
+from .conftest import DAG_IDS, MemoryEnvironment, MemoryJournal, release_of, version_in_staging
 from .test_engine import deploy
 
 
@@ -74,3 +77,116 @@ def test_a_failed_script_is_pending_again() -> None:
     component = release_of().manifest.components["migrations"]
     applied = [AppliedMigration(script="V1.0.0__tables.sql", succeeded=False, sha256=None)]
     assert pending_scripts(component, applied) == ("V1.0.0__tables.sql", "R__views.sql")
+
+
+@pytest.fixture
+def two_releases(environment: MemoryEnvironment, journal: MemoryJournal) -> tuple[Release, Release]:
+    """Have two releases deployed, the second live; they differ in a DAG, a model and a script."""
+    first = release_of()
+    second = release_of(
+        {
+            "dags/customers.py": b"new",
+            "dbt/models/finance/dim_account.sql": b"select 2",
+            "snowflake_migrations/scripts/R__views.sql": b"other",
+        }
+    )
+    for release in (first, second):
+        deploy(environment, journal, release, version_in_staging(release), deployment=f"d-{release.short_id}")
+    return first, second
+
+
+def test_a_rollback_publishes_and_flips_and_leaves_scripts_and_infrastructure(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    first, _ = two_releases
+    environment.infra_plan = "e" * 64
+    plan = environment.plan(first, version_in_staging(first), purpose="rollback", once_live=[first.slot])
+    assert tuple(step.kind for step in plan.steps) == ("publish", "flip")
+
+
+def test_a_slot_that_stood_aside_is_built_anew_from_the_live_one(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    first, second = two_releases
+    plan = environment.plan(first, version_in_staging(first), once_live=[first.slot, second.slot])
+    build = next(step for step in plan.steps if isinstance(step, BuildSlot))
+    assert (build.slot, build.clone_from, build.anew) == (first.slot, second.slot, True)
+    assert not is_done(build, environment.effects())
+
+
+def test_a_slot_that_was_built_and_never_live_is_not_built_again(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    release = release_of()
+    environment.complete.add(release.slot)
+    assert "build" not in [step.kind for step in environment.plan(release, version_in_staging(release)).steps]
+
+
+def test_a_new_slot_is_a_clone_of_the_live_one(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    _, second = two_releases
+    third = release_of({"dbt/models/finance/dim_account.sql": b"select 3"})
+    plan = environment.plan(third, version_in_staging(third))
+    assert [step.clone_from for step in plan.steps if isinstance(step, BuildSlot)] == [second.slot]
+
+
+def test_a_live_slot_that_is_not_complete_is_not_cloned(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    environment.complete.clear()
+    third = release_of({"dbt/models/finance/dim_account.sql": b"select 3"})
+    plan = environment.plan(third, version_in_staging(third))
+    assert [step.clone_from for step in plan.steps if isinstance(step, BuildSlot)] == [None]
+
+
+def test_an_import_error_has_the_live_version_pointed_at_again(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    _, second = two_releases
+    environment.import_errors = ("customers.py: SyntaxError",)
+    assert [step.kind for step in environment.plan(second, version_in_staging(second)).steps] == ["flip"]
+
+
+def test_a_plan_names_the_dags_that_a_release_no_longer_has(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    first, _ = two_releases
+    environment.dag_ids = (*DAG_IDS, "retired")
+    plan = environment.plan(first, version_in_staging(first))
+    flip = next(step for step in plan.steps if isinstance(step, FlipPointer))
+    assert flip.removes == ("retired",)
+    assert "gone: retired" in summarise(flip)
+
+
+def test_an_archive_packed_on_another_machine_is_pointed_at_by_its_own_digest(environment: MemoryEnvironment) -> None:
+    release = release_of()
+    version = version_in_staging(release)
+    environment.versions[version.version] = "a" * 64
+    plan = environment.plan(release, version)
+    assert "upload" not in [step.kind for step in plan.steps]
+    assert [step.archive_sha256 for step in plan.steps if isinstance(step, FlipPointer)] == ["a" * 64]
+
+
+@pytest.mark.parametrize(
+    ("checks", "destroys", "gate"),
+    [
+        (CheckReport(dag_problems=(Problem(file="dags/a.py", message="x"),)), (), "dags.import"),
+        (CheckReport(dbt_problems=(Problem(file="dbt", message="x"),)), (), "dbt.compile"),
+        (CheckReport(), ("module.table.aws_dynamodb_table.this",), "infra.destroys-data"),
+    ],
+)
+def test_each_gate_refuses_by_itself(
+    checks: CheckReport, destroys: tuple[str, ...], gate: str, environment: MemoryEnvironment
+) -> None:
+    release = release_of()
+    environment.destroys_data = destroys
+    plan = environment.plan(release, version_in_staging(release))
+    assert [one.id for one in evaluate(plan, release, checks, environment.observe())] == [gate]
+
+
+def test_data_is_safe_from_a_plan_that_does_not_touch_infrastructure(environment: MemoryEnvironment) -> None:
+    release = release_of()
+    environment.infra_plan, environment.destroys_data = None, ("module.table.aws_dynamodb_table.this",)
+    plan = environment.plan(release, version_in_staging(release))
+    assert evaluate(plan, release, CheckReport(), environment.observe()) == ()

@@ -19,6 +19,8 @@ from tests.dbt.warehouse import PROJECT, Server
 
 SLOT = "0A1B2C3D"
 
+LAYERS = ("SEEDS", "STAGING", "INTERMEDIATE", "SNAPSHOTS", "FINANCE", "CUSTOMER")  # what the project builds into
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -15,9 +15,9 @@ import psycopg
 import pytest
 
 from slipway.adapters.snowflake import Session
-from slipway.slot import LAYERS, schema_in
+from slipway.slot import schema_in
 from tests.dbt.feed import SOURCES, Feed
-from tests.dbt.project import SLOT, Outcome, Project
+from tests.dbt.project import LAYERS, SLOT, Outcome, Project
 
 CENT, RATE = Decimal("0.01"), Decimal("1e-12")
 NEWEST = "(SELECT DISTINCT ON (transaction_id) * FROM core.card_transactions ORDER BY transaction_id, updated_at DESC)"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from slipway.slot import LAYERS, schema_in
-from tests.dbt.project import SLOT, Outcome
+from slipway.slot import schema_in
+from tests.dbt.project import LAYERS, SLOT, Outcome
 
 Node = dict[str, Any]
 PREFIXES = {"staging": ("stg_",), "intermediate": ("int_",), "marts": ("dim_", "fct_", "agg_")}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from slipway.adapters.terraform_failure import translate
+from slipway.adapters.terraform_failure import LockVanished, translate
 from slipway.adapters.terraform_process import Completed
 from slipway.errors import ConfigurationError, Interrupted, Locked, SlipwayError, Stale, StepFailed, Unavailable
 
@@ -60,7 +60,18 @@ def test_each_cause_has_its_error(summary: str, detail: str, kind: type[SlipwayE
 def test_a_lock_names_the_command_that_takes_it_away() -> None:
     error = translate("apply", failed(event("Error acquiring the state lock", LOCK)), timeout_s=None)
 
-    assert "--lock 1d2c3b4a-0000-4000-8000-000000000000" in str(error)
+    assert error.fix == "invoke infra.unlock --env ENV --lock-id 1d2c3b4a-0000-4000-8000-000000000000"
+    assert "wait for it to end" in error.message
+
+
+def test_a_lock_that_was_given_back_meanwhile_is_told_apart() -> None:
+    detail = (
+        "api error PreconditionFailed\nunable to retrieve file from S3 bucket 'b' with key 'k.tflock': NoSuchKey: \n"
+    )
+    error = translate("plan", failed(event("Error acquiring the state lock", detail)), timeout_s=None)
+
+    assert type(error) is LockVanished
+    assert error.fix == "give the same command again"
 
 
 def test_an_error_names_resource_and_line() -> None:

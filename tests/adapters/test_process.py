@@ -1,0 +1,69 @@
+"""A child process: its lines, its end, and nothing of it left."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from slipway.adapters.process import run
+from slipway.errors import ConfigurationError, StepFailed
+
+
+def sh(script: str, *, timeout_s: float = 20) -> tuple[int, list[str]]:
+    return run(["sh", "-c", script], environment=os.environ, on_line=lambda line: None, timeout_s=timeout_s)
+
+
+def is_gone(file: Path) -> bool:
+    """Return whether the process whose number the file holds ends within a moment."""
+    for _ in range(100):
+        try:
+            if psutil.Process(int(file.read_text())).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_lines_of_both_streams_and_the_exit_code_come_back() -> None:
+    assert sh("echo one; echo two >&2; exit 3") == (3, ["one", "two"])
+
+
+def test_a_program_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="no-such-program is not installed"):
+        run(["no-such-program"], environment=os.environ, on_line=lambda line: None, timeout_s=5)
+
+
+def test_a_child_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match="did not end within 1 s"):
+        sh(f"sleep 60 & echo $! > {tmp_path}/pid; wait", timeout_s=1)
+    assert is_gone(tmp_path / "pid")
+
+
+def test_what_holds_the_pipe_after_the_child_has_gone_does_not_hold_us(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(StepFailed, match="did not end within 1 s"):
+        sh(f"sleep 60 & echo $! > {tmp_path}/pid; exit 0", timeout_s=1)
+    assert time.monotonic() - began < 30
+    assert is_gone(tmp_path / "pid")
+
+
+def test_a_listener_that_fails_ends_the_child(tmp_path: Path) -> None:
+    def fail(line: str) -> None:
+        raise KeyError(line)
+
+    script = (
+        "import os, pathlib, signal, time\n"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"  # shells without job control have it ignored
+        "print('go', flush=True)\n"
+        "time.sleep(60)"
+    )
+    with pytest.raises(KeyError):
+        run([sys.executable, "-c", script], environment=os.environ, on_line=fail, timeout_s=20)
+    assert is_gone(tmp_path / "pid")

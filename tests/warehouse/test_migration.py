@@ -1,0 +1,96 @@
+"""What a run of migrations records, and what it says when one fails."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from slipway.adapters.schemachange import Schemachange
+from slipway.errors import StepFailed
+from slipway.migration import pending_scripts
+from slipway.step import MigrateWarehouse
+from tests.migrations.migration import release_of
+from tests.warehouse.place import Place
+
+FIRST, SECOND = "V1.0.0__make.sql", "V1.1.0__widen.sql"
+VIEW, EACH = "R__view.sql", "A__each.sql"
+TABLE = "{{ raw_database }}.PUBLIC.T"
+SCRIPTS = {
+    FIRST: f"CREATE TABLE {TABLE} (A NUMBER);",
+    VIEW: "CREATE OR REPLACE VIEW {{ raw_database }}.PUBLIC.V AS SELECT 1 AS N;",
+    EACH: "SELECT 1;",
+}
+HALF = f"ALTER TABLE {TABLE} ADD COLUMN B NUMBER;\nALTER TABLE {TABLE} ADD COLUMN C NO_SUCH_TYPE;"
+WHOLE = f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS B NUMBER;"
+SHELL = {
+    "SNOWFLAKE_DATABASE": "NOWHERE",
+    "SNOWFLAKE_ROLE": "NOBODY",
+    "SNOWFLAKE_HOST": "203.0.113.1",
+    "SCHEMACHANGE_ROOT_FOLDER": "/nowhere",
+    "SCHEMACHANGE_VARS": '{"raw_database": "NOWHERE"}',
+}
+
+
+@dataclass(frozen=True)
+class Scripts:
+    """Scripts in a tree of their own, applied to one place."""
+
+    place: Place
+    tree: Path
+
+    def component(self, scripts: Mapping[str, str]) -> dict[str, str]:
+        return {f"scripts/{name}": hashlib.sha256(text.encode()).hexdigest() for name, text in scripts.items()}
+
+    def pending(self, scripts: Mapping[str, str]) -> tuple[str, ...]:
+        return pending_scripts(self.component(scripts), self.place.facts.migrations())
+
+    def migrate(self, scripts: Mapping[str, str]) -> None:
+        folder = self.tree / "snowflake_migrations" / "scripts"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in scripts.items():
+            (folder / name).write_text(text)
+        release = release_of(self.component(scripts))
+        Schemachange(
+            self.place.environment,
+            release,
+            self.tree,
+            session=self.place.deployer,
+            facts=self.place.facts,
+            address=self.place.server.address,
+            key_file=self.place.server.key_of(self.place.environment.warehouse.deployer),
+        ).migrate(MigrateWarehouse(scripts=self.pending(scripts), release=release.id), lambda line: None)
+
+
+def test_only_what_ran_is_recorded_and_a_failure_names_the_undo(place: Place, tmp_path: Path) -> None:
+    scripts = Scripts(place, tmp_path)
+    os.environ.update(SHELL)  # the configuration says where scripts go, not the caller's shell
+    scripts.migrate(SCRIPTS)
+    assert scripts.pending(SCRIPTS) == ()
+    assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(1,)]
+
+    view = SCRIPTS[VIEW].replace("1 AS N", "2 AS N")
+    broken = {**SCRIPTS, VIEW: view, SECOND: HALF}
+    with pytest.raises(StepFailed, match=SECOND) as failed:
+        scripts.migrate(broken)
+    fix = str(failed.value.fix)
+    assert f"undo: snowflake_migrations/undo/U{SECOND[1:]}" in fix
+    assert f"the statements of {SECOND} before the one that failed stand" in fix
+    assert VIEW in scripts.pending(broken), "it succeeded in an earlier run, with other content"
+
+    mended = {**broken, SECOND: WHOLE}
+    assert set(scripts.pending(mended)) == {SECOND, VIEW, EACH}
+    scripts.migrate(mended)
+    assert scripts.pending(mended) == ()
+    assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(2,)]
+
+    # a run that was killed at its end did not keep a digest any more
+    place.deployer.run(f"DELETE FROM {place.database('OPS')}.SLIPWAY.SCRIPT_DIGESTS")
+    assert VIEW in scripts.pending(mended)
+    scripts.migrate(mended)
+    assert scripts.pending(mended) == ()
+    assert {one.sha256 for one in place.facts.migrations()} == set(scripts.component(mended).values())
