@@ -93,6 +93,7 @@ GRANT USAGE ON DATABASE {{ env }}_MARTS TO ROLE {{ env }}_READER;
 
 -- The end: what Slipway knows a whole bootstrap by. The deployer sees it by the last statement
 CREATE VIEW IF NOT EXISTS {{ env }}_OPS.SLIPWAY.BOOTSTRAPPED
-    COMMENT = 'Made and granted last: the environment has all that a deployment needs'
-    AS SELECT '{{ env }}' AS ENVIRONMENT;
+COMMENT = 'Made and granted last: the environment has all that a deployment needs'
+AS
+SELECT '{{ env }}' AS ENVIRONMENT;
 GRANT SELECT ON VIEW {{ env }}_OPS.SLIPWAY.BOOTSTRAPPED TO ROLE {{ env }}_DEPLOYER;
