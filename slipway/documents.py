@@ -54,7 +54,7 @@ class Document(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise ConfigurationError(describe(error, origin=origin)) from error
+            raise ConfigurationError(describe(error, origin=origin), fix=f"mend {origin}") from error
 
 
 def canonical(value: object) -> bytes:

@@ -22,6 +22,9 @@ from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWar
 Lane = Literal["dags", "dbt", "migration", "config", "infra"]
 
 
+STAYING_LANES: tuple[Lane, ...] = ("migration", "infra")  # that a rollback leaves as they are
+
+
 class Plan(Document):
     """What will be done to an environment, in order. Its id is its digest."""
 
@@ -90,7 +93,9 @@ def build_plan(
         slot=release.slot,
         base=seen.base,
         replaces=seen.pointer.version if seen.pointer else None,
-        lanes=lanes_of(release, version, seen),
+        lanes=tuple(
+            lane for lane in lanes_of(release, version, seen) if purpose == "deploy" or lane not in STAYING_LANES
+        ),
         dag_ids=dag_ids,
         steps=tuple(step for step in candidates if step is not None),
     )

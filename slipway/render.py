@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from slipway.sandbox.platform import PartStatus
 
 PLAIN_WIDTH = 200  # columns of a table where there is no terminal
+PLAIN_SAME_S = 30.0  # seconds after which the same line is told again
 PLAIN_EVERY_S = 5.0  # seconds between two lines of movement where there is no terminal
 
 
@@ -48,7 +49,7 @@ class Progress:
         """Tell that something moved."""
         if self._status is not None:
             self._status.update(f"{self._clock()} {self._phase}  [dim]{_plain(line)}[/]")
-        elif line != self._told and time.monotonic() - self._spoke_at > PLAIN_EVERY_S:
+        elif time.monotonic() - self._spoke_at > (PLAIN_EVERY_S if line != self._told else PLAIN_SAME_S):
             self._told = line
             self._say(f"  {line}")
 
@@ -85,6 +86,10 @@ class Progress:
     def verifying(self) -> None:
         """Tell that the environment is looked at again."""
         self._start("verifying")
+
+    def note(self, line: str) -> None:
+        """Tell something that stays on the screen."""
+        self._end(f"[yellow]![/] {_plain(line)}")
 
     def close(self) -> None:
         """Take the live line away."""

@@ -38,6 +38,7 @@ from slipway.slot import layers_among, schema_in
 from slipway.step import BuildSlot, PublishSlot
 
 _PROGRAM = Path(sys.executable).parent / "dbt"
+MESSAGE = 1200  # characters of one node's error: a contract's names every column that does not fit
 PARSE_TIMEOUT_S = 120
 # Folders of the project whose files are nodes, which dbt compares one by one; and what dbt leaves behind
 _NODE_FOLDERS = frozenset({"models", "seeds", "snapshots", "tests", "analyses"})
@@ -310,8 +311,9 @@ def _failure(failed: list[dict[str, Any]], lines: list[str]) -> str:
             event["info"]["msg"] for line in lines if (event := _event(line)) and event["info"]["level"] == "error"
         ]
         return "dbt build failed: " + " ".join(" ".join(events or lines[-5:]).split())[:600]
-    shown = [
-        f"  {one['unique_id'].split('.', 2)[-1]}: {' '.join(str(one['message']).split())[:200]}" for one in failed[:5]
-    ]
+    shown = []
+    for one in failed[:5]:
+        message = " ".join(str(one["message"]).split())[:MESSAGE]
+        shown.append(f"  {one['unique_id'].split('.', 2)[-1]}: {message}")
     more = f"\n  and {len(failed) - 5} more" if len(failed) > 5 else ""
     return f"{len(failed)} of the slot's models and tests failed:\n" + "\n".join(shown) + more

@@ -168,6 +168,8 @@ class Platform:
 
     def _note(self, part: Process) -> str:
         """Return how a person gets in, where one can."""
+        if part.name == "snowflake":
+            return f"account embedded, user {ADMIN}, key in .sandbox/keys/{ADMIN}.p8"
         home, found, _ = part.name.partition("-api-server")
         return f"user {airflow.USERNAME}, password in .sandbox/{home}/passwords.json" if found else ""
 

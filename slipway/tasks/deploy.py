@@ -76,7 +76,10 @@ def plan(_: Context, env: str, json: bool = False) -> None:
     """
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
-        operation = operate(site, Git(PROJECT).release_at("HEAD"))
+        git = Git(PROJECT)
+        operation = operate(site, git.release_at("HEAD"))
+        if dirty := git.dirty_files():
+            shown.note(f"not in this plan, because not committed: {', '.join(dirty)}")
         shown.examining()
         report, seen, planned = operation.examine("deploy")
         shown.examined(planned)

@@ -102,6 +102,7 @@ def test_a_rollback_publishes_and_flips_and_leaves_scripts_and_infrastructure(
     environment.infra_plan = "e" * 64
     plan = environment.plan(first, version_in_staging(first), purpose="rollback", once_live=[first.slot])
     assert tuple(step.kind for step in plan.steps) == ("publish", "flip")
+    assert plan.lanes == ("dbt", "dags")
 
 
 def test_a_slot_that_stood_aside_is_built_anew_from_the_live_one(
