@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import dags, deploy, infra, sandbox
+from slipway.tasks import approval, audit, dags, deploy, infra, lock, sandbox
 
 namespace = Collection(
     deploy.deploy,
     deploy.rollback,
     deploy.plan,
+    deploy.explain,
+    approval.approve,
     deploy.status,
     deploy.history,
+    Collection("approval", approval.request, approval.review),
+    Collection.from_module(audit, name="audit"),
     Collection.from_module(dags, name="dags"),
     Collection.from_module(infra, name="infra"),
+    Collection.from_module(lock, name="lock"),
     Collection.from_module(sandbox, name="sandbox"),
 )
 namespace.configure({"run": {"echo": False}})

@@ -19,8 +19,19 @@ from slipway.step import StepKind
 
 State = Literal["applying", "verifying", "succeeded", "failed"]
 EventKind = Literal[
-    "began", "resumed", "step-started", "step-done", "step-failed", "verifying", "succeeded", "failed", "abandoned"
+    "began",
+    "resumed",
+    "step-started",
+    "step-done",
+    "step-failed",
+    "verifying",
+    "succeeded",
+    "failed",
+    "abandoned",
+    "lock-broken",
 ]
+ENDINGS: frozenset[EventKind] = frozenset({"succeeded", "failed", "abandoned"})
+NOTES: frozenset[EventKind] = frozenset({"lock-broken"})  # about the environment; they belong to no deployment
 GENESIS = "0" * 64  # what the first event of a journal names as the one before
 
 TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
@@ -62,11 +73,25 @@ class StepRecord:
 
     kind: StepKind
     summary: str
+    plan: str  # that it is a step of
     state: Literal["unknown", "done", "found done", "failed"] = "unknown"
     duration_ms: int = 0
     outside_ms: int = 0  # of it, spent outside Slipway: `ports.Outcome.outside_s`
     evidence: Mapping[str, Any] = field(default_factory=dict)
     message: str | None = None
+
+
+class Consent(Document):
+    """One person's signature that allowed a deployment, as the journal names it.
+
+    Attributes:
+        sha256: of the envelope.
+    """
+
+    person: str
+    kind: Literal["approval", "break-glass"]
+    reason: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +109,32 @@ class Deployment:
     by: str
     commit: str | None
     dags: tuple[str, ...]  # ids that the release holds
+    policy: str | None  # digest of the policy it was judged by
+    consents: tuple[Consent, ...]
+    breaks_glass: bool
     started_at: str
     ended_at: str | None = None
     worked_ms: int = 0  # from each beginning or resumption to the end that followed
     since: str = ""  # the last of those beginnings
     steps: tuple[StepRecord, ...] = ()
     message: str | None = None
+
+    @property
+    def approved_by(self) -> tuple[str, ...]:
+        """The people whose signatures allowed it."""
+        return tuple(dict.fromkeys(one.person for one in self.consents))
+
+    @property
+    def begun(self) -> frozenset[StepKind]:
+        """The kinds of steps of its present plan that were started."""
+        return frozenset(step.kind for step in self.steps if step.plan == self.plan)
+
+    @property
+    def done(self) -> frozenset[StepKind]:
+        """Those of them that are recorded as done."""
+        return frozenset(
+            step.kind for step in self.steps if step.plan == self.plan and step.state in ("done", "found done")
+        )
 
     @property
     def duration_ms(self) -> int | None:
@@ -105,6 +150,8 @@ def fold(events: Iterable[Event]) -> tuple[Deployment, ...]:
     """
     found: dict[str, Deployment] = {}
     for event in events:
+        if event.kind in NOTES:
+            continue
         before = found.get(event.deployment)
         state = TRANSITIONS.get((before.state if before else None, event.kind))
         if state is None:
@@ -135,6 +182,13 @@ def median_durations_ms(deployments: Iterable[Deployment]) -> dict[StepKind, int
     return {kind: sorted(values)[len(values) // 2] for kind, values in durations.items()}
 
 
+def forecast_ms(kinds: Iterable[StepKind], deployments: Iterable[Deployment]) -> int | None:
+    """Return how long steps of these kinds took before, added up; None when none of them was ever done."""
+    medians = median_durations_ms(deployments)
+    known = [medians[kind] for kind in kinds if kind in medians]
+    return sum(known) if known else None
+
+
 def _begin(event: Event) -> Deployment:
     data = event.data
     return Deployment(
@@ -148,17 +202,27 @@ def _begin(event: Event) -> Deployment:
         replaces=data["replaces"],
         by=data["by"],
         commit=data["commit"],
-        dags=tuple(data.get("dags", ())),
         started_at=event.at,
         since=event.at,
+        **_permission(data),
     )
+
+
+def _permission(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an event that begins or resumes says of the plan and of who allowed it."""
+    return {
+        "dags": tuple(data.get("dags", ())),
+        "policy": data.get("policy"),
+        "consents": tuple(Consent.from_mapping(one, origin="journal") for one in data.get("approvals", ())),
+        "breaks_glass": bool(data.get("breaks_glass", False)),
+    }
 
 
 def _advance(before: Deployment, event: Event, state: State) -> Deployment:
     data = event.data
     match event.kind:
         case "step-started":
-            started = StepRecord(kind=data["kind"], summary=data["summary"])
+            started = StepRecord(kind=data["kind"], summary=data["summary"], plan=before.plan)
             return replace(before, state=state, steps=(*before.steps, started))
         case "step-done":
             done = replace(
@@ -184,12 +248,12 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 plan=data["plan"],
                 by=data["by"],
                 commit=data["commit"],
-                dags=tuple(data.get("dags", ())),
                 since=event.at,
                 ended_at=None,
                 message=None,
+                **_permission(data),
             )
-        case "verifying" | "began":
+        case "verifying" | "began" | "lock-broken":
             return replace(before, state=state)
 
 

@@ -1,9 +1,11 @@
-"""The engine: the only loop that causes effects.
+"""The engine: the one loop that causes effects.
 
 Rules:
 - The lease is checked before every effect, and the base of the plan before the first: moved means stop, say what.
 - Every step is probed before it is tried: what is already so is recorded as found, not done again.
 - A step is recorded as it starts and as it ends, so that a killed process leaves "unknown", never a wrong "done".
+- A part that does not answer is waited for. What an effect left behind when its answer was lost is unknown too: the
+  step is probed again before it is tried again.
 - A stop that was asked for is obeyed at the next boundary between steps.
 - After the last step the environment is observed and planned again: success is an empty plan.
 """
@@ -11,13 +13,15 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Protocol, assert_never
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, assert_never
 
 from slipway.deployment import Deployment, fold
 from slipway.errors import Interrupted, Locked, SlipwayError, Stale, VerificationFailed
-from slipway.observation import Observation, moved
-from slipway.plan import Plan
+from slipway.observation import Observation
+from slipway.patience import Patience
+from slipway.plan import Plan, moved_by_others
 from slipway.ports import Effects, Journal, Lease, Outcome, Progress
 from slipway.step import (
     ApplyInfrastructure,
@@ -26,9 +30,13 @@ from slipway.step import (
     MigrateWarehouse,
     PublishSlot,
     Step,
+    StepKind,
     UploadVersion,
     summarise,
 )
+
+PATIENCE_S = 120.0  # how long a part that does not answer is waited for
+_T = TypeVar("_T")
 
 
 class Listener(Protocol):
@@ -42,83 +50,106 @@ class Listener(Protocol):
 
     def verifying(self) -> None: ...
 
+    def waiting(self, line: str) -> None: ...
 
-def apply(
-    plan: Plan,
-    *,
-    deployment: str,
-    by: str,
-    commit: str | None,
-    resumes: bool,
-    effects: Effects,
-    journal: Journal,
-    lease: Lease,
-    observe_base: Callable[[], Observation],
-    replan: Callable[[], Plan],
-    listener: Listener,
-    is_stopping: Callable[[], bool],
-) -> Deployment:
-    """Apply `plan` and return the deployment as the journal tells it.
 
-    Args:
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What is to be applied, for whom, and what was already begun of it.
+
+    Attributes:
         deployment: the id to journal under; that of the unfinished deployment when `resumes`.
+        begun: kinds of the plan's steps that an earlier process started.
+        done: those of them that it recorded as done.
+        permission: who and what allowed it, for the record.
+    """
+
+    plan: Plan
+    deployment: str
+    by: str
+    resumes: bool = False
+    begun: Collection[StepKind] = ()
+    done: Collection[StepKind] = ()
+    permission: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the engine works with.
+
+    Attributes:
         observe_base: a cheap observation, for the base.
-        replan: a full observation and plan of the same target, for the verification.
+        look_again: a full observation of the same target and the plan that follows from it, for the verification.
+        patience_s: how long a part that does not answer is waited for.
+        pause_s: the first pause between two questions; see `Patience`.
+    """
+
+    effects: Effects
+    journal: Journal
+    lease: Lease
+    observe_base: Callable[[], Observation]
+    look_again: Callable[[], tuple[Observation, Plan]]
+    listener: Listener
+    is_stopping: Callable[[], bool]
+    patience_s: float = PATIENCE_S
+    pause_s: float = 0.5
+
+
+def apply(work: Assignment, around: Surroundings) -> Deployment:
+    """Apply the plan and return the deployment as the journal tells it.
 
     Raises:
         Stale: the base moved since the plan was made; nothing was changed.
         Locked: the lease was lost; nothing more was changed.
         StepFailed: a step failed; the steps before it stand.
+        Unavailable: a part did not answer for as long as the engine waits.
         VerificationFailed: what is observed in the end differs from the plan.
         Interrupted: a stop was asked for.
 
     Side effects: those of the steps, and the journal.
     """
-    lease.check()
-    _refuse_moved_base(plan, observe_base())
-    facts = {"plan": plan.id, "purpose": plan.purpose, "release": plan.release, "version": plan.version}
-    journal.append(
-        deployment,
-        "resumed" if resumes else "began",
-        {**facts, "slot": plan.slot, "replaces": plan.replaces, "dags": list(plan.dag_ids), "by": by, "commit": commit},
-    )
+    plan, journal = work.plan, around.journal
+    around.lease.check()
+    now = _patiently(around.observe_base, around)
+    if said := moved_by_others(plan, now.base, begun=work.begun):
+        raise Stale(
+            f"{plan.environment} moved since the plan was made; nothing was changed:\n  " + "\n  ".join(said),
+            fix=f"invoke plan --env {plan.environment}",
+        )
+    journal.append(work.deployment, "resumed" if work.resumes else "began", _facts_of(work))
     try:
         for number, step in enumerate(plan.steps, start=1):
-            if is_stopping():
-                raise Interrupted(
-                    f"stopped before step {number} of {len(plan.steps)}; the steps before it stand",
-                    fix=f"invoke {plan.purpose} --env {plan.environment}",
-                )
-            lease.check()
-            _take(number, step, deployment=deployment, effects=effects, journal=journal, listener=listener)
-        journal.append(deployment, "verifying", {})
-        listener.verifying()
-        _verify(plan, replan())
+            _stop_if_asked(number, plan, around)
+            _take(number, step, work, around)
+        journal.append(work.deployment, "verifying", {})
+        around.listener.verifying()
+        seen, again = _patiently(around.look_again, around)
+        _refuse_more_to_do(again, plan.environment)
     except Locked:
         raise  # whoever holds the environment now writes the journal
     except SlipwayError as error:
-        journal.append(deployment, "failed", {"message": error.message, "error": type(error).__name__})
+        journal.append(work.deployment, "failed", {"message": error.message, "error": type(error).__name__})
         raise
-    journal.append(deployment, "succeeded", {})
-    return next(one for one in fold(journal.events()) if one.id == deployment)
+    journal.append(work.deployment, "succeeded", _found(seen))
+    return next(one for one in fold(journal.events()) if one.id == work.deployment)
 
 
-def _take(number: int, step: Step, *, deployment: str, effects: Effects, journal: Journal, listener: Listener) -> None:
-    listener.step_started(number, step)
-    journal.append(deployment, "step-started", {"kind": step.kind, "summary": summarise(step)})
+def _take(number: int, step: Step, work: Assignment, around: Surroundings) -> None:
+    deployment = work.deployment
+    around.listener.step_started(number, step)
+    around.journal.append(deployment, "step-started", {"kind": step.kind, "summary": summarise(step)})
     began = time.monotonic()
     try:
-        found = is_done(step, effects)
-        outcome = Outcome(summary="already so") if found else perform(step, effects, listener.step_moved)
+        outcome, found = _patiently(lambda: _probe_and_perform(step, work, around), around)
     except Locked:
         raise
     except SlipwayError as error:
-        journal.append(
+        around.journal.append(
             deployment, "step-failed", {"message": error.message, "duration_ms": _ms(time.monotonic() - began)}
         )
         raise
     seconds = time.monotonic() - began
-    journal.append(
+    around.journal.append(
         deployment,
         "step-done",
         {
@@ -129,11 +160,23 @@ def _take(number: int, step: Step, *, deployment: str, effects: Effects, journal
             "outside_ms": _ms(outcome.outside_s),
         },
     )
-    listener.step_ended(number, step, outcome, found=found, seconds=seconds)
+    around.listener.step_ended(number, step, outcome, found=found, seconds=seconds)
 
 
-def is_done(step: Step, effects: Effects) -> bool:
-    """Probe: return whether the system already is as the step would leave it. No side effects."""
+def _probe_and_perform(step: Step, work: Assignment, around: Surroundings) -> tuple[Outcome, bool]:
+    """Return what came of the step, and whether it was found done."""
+    if is_done(step, around.effects, recorded=step.kind in work.done):
+        return Outcome(summary="already so"), True
+    around.lease.check()  # a probe may take its time
+    return perform(step, around.effects, around.listener.step_moved), False
+
+
+def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
+    """Probe: return whether the system already is as the step would leave it. No side effects.
+
+    Args:
+        recorded: whether the journal has it as done; of a slot built anew, only that tells the new build from the old.
+    """
     match step:
         case ApplyInfrastructure():
             return effects.infrastructure.is_applied(step)
@@ -142,7 +185,7 @@ def is_done(step: Step, effects: Effects) -> bool:
         case MigrateWarehouse():
             return effects.migrations.are_applied(step)
         case BuildSlot():
-            return not step.anew and effects.slots.is_built(step)
+            return (recorded or not step.anew) and effects.slots.is_built(step)
         case PublishSlot():
             return effects.slots.is_published(step)
         case FlipPointer():
@@ -170,21 +213,63 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
             assert_never(step)
 
 
-def _refuse_moved_base(plan: Plan, now: Observation) -> None:
-    if said := moved(plan.base, now.base):
-        raise Stale(
-            f"{plan.environment} moved since the plan was made; nothing was changed:\n  " + "\n  ".join(said),
-            fix=f"invoke plan --env {plan.environment}",
+def _patiently(call: Callable[[], _T], around: Surroundings) -> _T:
+    """Return what `call` returns, tried again while a part does not answer; raise whatever it raised last."""
+
+    def allow() -> None:
+        if around.is_stopping():
+            raise Interrupted("stopped while waiting; the steps before stand", fix="give the same command again")
+
+    patience = Patience(
+        limit_s=around.patience_s, tell=around.listener.waiting, allow=allow, first_pause_s=around.pause_s
+    )
+    return patience.ask(call)
+
+
+def _stop_if_asked(number: int, plan: Plan, around: Surroundings) -> None:
+    if around.is_stopping():
+        raise Interrupted(
+            f"stopped before step {number} of {len(plan.steps)}; the steps before it stand",
+            fix=f"invoke {plan.purpose} --env {plan.environment}",
         )
 
 
-def _verify(plan: Plan, again: Plan) -> None:
+def _refuse_more_to_do(again: Plan, environment: str) -> None:
     if not again.is_empty:
-        left: list[Any] = [f"  {summarise(step)}" for step in again.steps]
+        left = [f"  {summarise(step)}" for step in again.steps]
         raise VerificationFailed(
             "every step was done, and there is still something to do:\n" + "\n".join(left),
-            fix=f"invoke plan --env {plan.environment}",
+            fix=f"invoke plan --env {environment}",
         )
+
+
+def _facts_of(work: Assignment) -> dict[str, Any]:
+    plan = work.plan
+    return {
+        "plan": plan.id,
+        "purpose": plan.purpose,
+        "release": plan.release,
+        "version": plan.version,
+        "slot": plan.slot,
+        "replaces": plan.replaces,
+        "dags": list(plan.dag_ids),
+        "commit": plan.commit,
+        "policy": plan.policy,
+        "by": work.by,
+        **work.permission,
+    }
+
+
+def _found(seen: Observation) -> dict[str, Any]:
+    """Return what was there in the end, for the record."""
+    published = seen.warehouse.published
+    return {
+        "serial": seen.infrastructure.serial,
+        "slot": published.slot if published else None,
+        "pointer": seen.pointer.version if seen.pointer else None,
+        "dags": dict(sorted(seen.orchestrator.versions.items())),
+        "import_errors": len(seen.orchestrator.import_errors),
+    }
 
 
 def _ms(seconds: float) -> int:

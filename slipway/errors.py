@@ -10,6 +10,7 @@ SlipwayError
 │       └── NotBootstrapped 4   it answers, and the environment was never made
 ├── VerificationFailed      5   every step was done, and the environment still differs from the plan
 ├── JournalError            6   the record of deployments is not one a deployment writes
+│   └── Tampered            6   records contradict each other
 └── Interrupted           130   stopped on request, at a boundary
 
 The number is the exit code of the command. Anything that is not a `SlipwayError` is a bug and keeps its traceback.
@@ -94,6 +95,10 @@ class JournalError(SlipwayError):
     """The record of deployments says what cannot have happened. Nothing is done on top of it."""
 
     exit_code = 6
+
+
+class Tampered(JournalError):
+    """What was signed and what is there contradict each other."""
 
 
 class Interrupted(SlipwayError):

@@ -1,4 +1,4 @@
-"""The way of a deployment, from an open environment to what is live: lease, examine, gates, apply, verify.
+"""The way of a deployment, from an open environment to what is live and signed: lease, examine, gates, apply, seal.
 
 `deploy` and `rollback` walk it alike; they differ in the release and in the purpose of the plan.
 """
@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
 
 from slipway import engine, gate
 from slipway.deployment import Deployment, fold
-from slipway.errors import Blocked
-from slipway.gate import CheckReport
-from slipway.plan import Plan
+from slipway.errors import Blocked, ConfigurationError, NotBootstrapped, SlipwayError, Stale
+from slipway.gate import Verdict
+from slipway.observation import Observation
+from slipway.operation import Operation
+from slipway.plan import Plan, moved_by_others
+from slipway.policy import Policy
 from slipway.ports import Journal, Lease
-from slipway.wiring import Operation, Site
+from slipway.record import Record
+from slipway.release import short
+from slipway.site import Site
 
 
 class Listener(engine.Listener, Protocol):
@@ -27,86 +33,246 @@ class Listener(engine.Listener, Protocol):
 
     def examined(self, plan: Plan) -> None: ...
 
+    def resuming(self, plan: Plan, deployment: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What was asked for.
+
+    Attributes:
+        choose: gives the operation; called once the environment is held, so that nothing it looks at moves before it is
+            used.
+        plan: the plan that was reviewed and nothing else; None lets the plan follow from what is there.
+        breaks_glass: whether gates may be lifted by those who broke the glass for this plan.
+    """
+
+    purpose: Literal["deploy", "rollback"]
+    choose: Callable[[], Operation]
+    plan: Plan | None = None
+    breaks_glass: bool = False
+
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
     """What came of it: the plan, and the deployment unless there was nothing to do."""
 
     plan: Plan
-    checks: CheckReport
     deployment: Deployment | None
 
 
-def launch(
-    site: Site,
-    choose: Callable[[], Operation],
-    *,
-    purpose: Literal["deploy", "rollback"],
-    listener: Listener,
-    is_stopping: Callable[[], bool],
-) -> Launch:
+def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callable[[], bool]) -> Launch:
     """Make the chosen operation's version live and return what was done.
-
-    Args:
-        choose: called once the environment is held, so that nothing it looks at moves before it is used.
 
     Raises:
         Blocked: a gate refuses, or another deployment holds the environment; nothing was changed.
+        Stale: the plan that was asked for is not what would be done now.
         SlipwayError: see `engine.apply`.
 
-    Side effects: those of the plan's steps; the lease is held meanwhile.
+    Side effects: those of the plan's steps; the lease is held meanwhile; the end is signed.
     """
-    with site.lease() as lease:
+    record = Record(site)
+    with site.lease(tell=listener.waiting) as lease:
+        journal = site.journal = site.journal.fenced_by(lease)  # whoever reads it now is as patient as who writes it
+        _seal(record, journal)
+        if order.plan is not None and (before := _applied(journal, order.plan)):
+            return Launch(plan=order.plan, deployment=before)
         listener.examining()
-        operation = choose()
-        report, seen, plan = operation.examine(purpose)
-        listener.examined(plan)
-        blockers = gate.evaluate(plan, operation.release, report, seen)
-        if blockers:
-            raise Blocked(
-                f"{len(blockers)} gate(s) refuse release {operation.release.short_id}; nothing was changed",
-                blockers=[(one.id, one.reason, one.fix) for one in blockers],
-            )
-        journal = site.journal.fenced_by(lease)
-        unfinished = _settle(journal, plan)
-        if plan.is_empty and unfinished is None:
-            return Launch(plan=plan, checks=report, deployment=None)
-        site.bucket.put_plan(plan)
-        deployment = _apply(site, operation, plan, report, lease, journal, unfinished, listener, is_stopping)
-        return Launch(plan=plan, checks=report, deployment=deployment)
+        operation = order.choose()
+        work = _resumption(operation, journal, order, listener) or _new_work(
+            record, operation, journal, order, listener
+        )
+        if isinstance(work, Launch):
+            return work
+        try:
+            deployment = _apply(record, operation, work, lease, journal, listener, is_stopping)
+        except SlipwayError:
+            with suppress(SlipwayError):  # the next command seals it
+                _seal(record, journal)
+            raise
+        record.seal_what_ended(journal.events())
+        return Launch(plan=work.plan, deployment=deployment)
+
+
+def judge(
+    record: Record, operation: Operation, plan: Plan, seen: Observation, *, breaks_glass: bool = False
+) -> Verdict:
+    """Return what the gates say of a plan as things stand. No side effects."""
+    manifest = operation.release.manifest
+    case = gate.Case(
+        plan=plan,
+        release=operation.release,
+        checks=operation.checks(),
+        seen=seen,
+        policy=record.site.policy,
+        now=datetime.now(UTC),
+        signed=record.approvals_of(plan),
+        forecast_ms=record.forecast_ms(plan),
+        staged=record.staged(plan, {name: manifest.component_digest(name) for name in manifest.components}),
+        unreviewed=record.unreviewed(),
+        breaks_glass=breaks_glass,
+    )
+    return gate.judge(case, record.live_policy())
+
+
+def _applied(journal: Journal, plan: Plan) -> Deployment | None:
+    """Return the last deployment when it applied this very plan and succeeded."""
+    last = next(reversed(fold(journal.events())), None)
+    return last if last is not None and last.plan == plan.id and last.state == "succeeded" else None
+
+
+def _resumption(operation: Operation, journal: Journal, order: Order, listener: Listener) -> engine.Assignment | None:
+    """Return how to go on with the last deployment, by its own plan, when it did not end well and this is its target.
+
+    What was allowed when it began stands for as long as an approval would; what others moved meanwhile makes a new plan
+    necessary.
+    """
+    last = next(reversed(fold(journal.events())), None)
+    if last is None or last.state == "succeeded":
+        return None
+    if (last.version, last.purpose) != (operation.version.version, order.purpose):
+        return None
+    if order.plan is not None and order.plan.id != last.plan:
+        return None
+    if not _still_allowed(last, operation.site.policy):
+        return None
+    try:
+        plan = operation.site.bucket.plan(last.plan)
+    except ConfigurationError:  # another Slipway made it, or nobody kept it
+        return None
+    if moved_by_others(plan, operation.observer.observe(infrastructure=False).base, begun=last.begun):
+        return None
+    listener.resuming(plan, last.id)
+    return engine.Assignment(
+        plan=plan,
+        deployment=last.id,
+        by=operation.site.who(),
+        resumes=True,
+        begun=last.begun,
+        done=last.done,
+        permission={
+            "approvals": [one.model_dump(mode="json") for one in last.consents],
+            "breaks_glass": last.breaks_glass,
+            "gates": [],
+        },
+    )
+
+
+def _still_allowed(deployment: Deployment, policy: Policy) -> bool:
+    """Return whether an approval given when the deployment began would still be good."""
+    age = datetime.now(UTC) - datetime.fromisoformat(deployment.started_at)
+    if deployment.breaks_glass:
+        return age <= timedelta(minutes=policy.break_glass.minutes)
+    return age <= timedelta(hours=policy.approvals.ttl_hours)
+
+
+def _new_work(
+    record: Record, operation: Operation, journal: Journal, order: Order, listener: Listener
+) -> engine.Assignment | Launch:
+    """Return what is to be applied, once every gate is open; or that there is nothing to do.
+
+    Side effects: the plan is kept; an unfinished deployment of something else is journalled as abandoned.
+    """
+    seen, plan = operation.examine(order.purpose, reviewed=order.plan)
+    listener.examined(plan)
+    if order.plan is not None:
+        refuse_other_plan(order.plan, plan)
+    if not plan.is_empty:
+        verdict = judge(record, operation, plan, seen, breaks_glass=order.breaks_glass)
+        record.keep_plan(operation, plan)  # when people must approve it, they find it
+        if not verdict.is_open:
+            raise blocked(verdict, plan)
+    else:
+        verdict = Verdict(results=())
+    unfinished = _settle(journal, plan)
+    if plan.is_empty and unfinished is None:
+        return Launch(plan=plan, deployment=None)
+    record.keep_plan(operation, plan)
+    return engine.Assignment(
+        plan=plan,
+        deployment=unfinished or new_id(),
+        by=record.site.who(),
+        resumes=unfinished is not None,
+        permission=_permission(verdict),
+    )
 
 
 def _apply(
-    site: Site,
+    record: Record,
     operation: Operation,
-    plan: Plan,
-    report: CheckReport,
+    work: engine.Assignment,
     lease: Lease,
     journal: Journal,
-    unfinished: str | None,
     listener: Listener,
     is_stopping: Callable[[], bool],
 ) -> Deployment:
+    plan = work.plan
     touches_infrastructure = any(step.kind == "infra" for step in plan.steps)
 
-    def replan() -> Plan:
+    def look_again() -> tuple[Observation, Plan]:
         seen = operation.observer.observe(infrastructure=touches_infrastructure)
-        return operation.plan_on(seen, report, plan.purpose)
+        return seen, operation.plan_on(seen, plan.dag_ids, plan.purpose)
 
     return engine.apply(
-        plan,
-        deployment=unfinished or new_id(),
-        by=site.who(),
-        commit=operation.release.provenance.commit,
-        resumes=unfinished is not None,
-        effects=operation.effects(),
-        journal=journal,
-        lease=lease,
-        observe_base=lambda: operation.observer.observe(infrastructure=False),
-        replan=replan,
-        listener=listener,
-        is_stopping=is_stopping,
+        work,
+        engine.Surroundings(
+            effects=operation.effects(),
+            journal=record.anchored(journal),
+            lease=lease,
+            observe_base=lambda: operation.observer.observe(infrastructure=False),
+            look_again=look_again,
+            listener=listener,
+            is_stopping=is_stopping,
+        ),
     )
+
+
+def _seal(record: Record, journal: Journal) -> None:
+    """Seal what ended and is not sealed; an environment that has no evidence bucket yet gets it by this deployment."""
+    with suppress(NotBootstrapped):
+        record.seal_what_ended(journal.events())
+
+
+def refuse_other_plan(reviewed: Plan, now: Plan) -> None:
+    """Raise `Stale` unless what would be done now is exactly what was reviewed; say what moved."""
+    if now.id == reviewed.id:
+        return
+    said = list(moved_by_others(reviewed, now.base))
+    said += [
+        f"{name}: {before} -> {after}"
+        for name, before, after in (
+            ("version", reviewed.version, now.version),
+            ("policy", reviewed.policy[:12], now.policy[:12]),
+            ("commits", len(reviewed.commits), len(now.commits)),
+            ("steps", ", ".join(one.kind for one in reviewed.steps), ", ".join(one.kind for one in now.steps)),
+        )
+        if before != after
+    ]
+    raise Stale(
+        f"plan {short(reviewed.id)} is not what would be done now; nothing was changed:\n  "
+        + "\n  ".join(said or ["what its steps say"]),
+        fix=f"invoke plan --env {reviewed.environment}, and have that one approved",
+    )
+
+
+def blocked(verdict: Verdict, plan: Plan) -> Blocked:
+    """Return the error that names every gate that is not open."""
+    return Blocked(
+        f"{len(verdict.obstacles)} gate(s) refuse plan {short(plan.id)} of release {short(plan.release)}; "
+        "nothing was changed",
+        blockers=[(one.id, one.reason, one.fix or "") for one in verdict.obstacles],
+    )
+
+
+def _permission(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "approvals": [
+            {"sha256": one.sha256, "person": one.person, "kind": one.approval.kind, "reason": one.approval.reason}
+            for one in verdict.counted
+        ],
+        "breaks_glass": verdict.glass_broken,
+        "gates": [{"id": one.id, "state": one.state, "reason": one.reason} for one in verdict.results],
+    }
 
 
 def _settle(journal: Journal, plan: Plan) -> str | None:

@@ -4,6 +4,7 @@ Rules:
 - A step is in the plan only when its component, its inputs or the environment differ from what is wanted.
 - The order is the order of `Plan.steps`: what is additive first, readers next, the orchestrator last.
 - A plan names the base it was made on. An empty plan says why there is nothing to do.
+- A plan names the commits that made it different from what is live: who wrote them must not be who approves it.
 - A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay as they are.
 """
 
@@ -11,16 +12,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Literal
+from typing import Literal, assert_never
 
 from slipway.documents import Document
 from slipway.migration import pending_scripts
-from slipway.observation import Base, Observation
-from slipway.release import Release, Version, short, version_archive
-from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, Step, UploadVersion
-
-Lane = Literal["dags", "dbt", "migration", "config", "infra"]
-
+from slipway.observation import Base, Observation, moved
+from slipway.policy import LANES, Lane
+from slipway.release import Provenance, Release, Version, short, version_archive
+from slipway.step import (
+    ApplyInfrastructure,
+    BuildSlot,
+    FlipPointer,
+    MigrateWarehouse,
+    PublishSlot,
+    Step,
+    StepKind,
+    UploadVersion,
+)
 
 STAYING_LANES: tuple[Lane, ...] = ("migration", "infra")  # that a rollback leaves as they are
 
@@ -33,6 +41,9 @@ class Plan(Document):
     release: str
     version: str
     slot: str
+    commit: str | None  # that the release was built from
+    commits: tuple[Provenance, ...]  # since the one that is live, oldest first
+    policy: str  # digest of the policy the plan was made under
     base: Base
     replaces: str | None  # the version live when the plan was made
     lanes: tuple[Lane, ...]
@@ -65,6 +76,8 @@ def build_plan(
     seen: Observation,
     *,
     dag_ids: tuple[str, ...],
+    policy: str,
+    commits: tuple[Provenance, ...] = (),
     purpose: Literal["deploy", "rollback"] = "deploy",
     once_live: Collection[str] = (),
 ) -> Plan:
@@ -72,6 +85,8 @@ def build_plan(
 
     Args:
         dag_ids: that the release holds.
+        policy: the digest of the policy it will be judged by.
+        commits: since the one that is live, oldest first.
         once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
@@ -85,20 +100,79 @@ def build_plan(
         _publish(release, seen),
         flip,
     )
+    steps = tuple(step for step in candidates if step is not None)
+    lanes = tuple(lane for lane in lanes_of(release, version, seen) if purpose == "deploy" or lane not in STAYING_LANES)
     return Plan(
         purpose=purpose,
         environment=version.environment,
         release=release.id,
         version=version.version,
         slot=release.slot,
+        commit=release.provenance.commit,
+        commits=commits,
+        policy=policy,
         base=seen.base,
         replaces=seen.pointer.version if seen.pointer else None,
-        lanes=tuple(
-            lane for lane in lanes_of(release, version, seen) if purpose == "deploy" or lane not in STAYING_LANES
-        ),
+        lanes=lanes or _lanes_of_steps(steps),
         dag_ids=dag_ids,
-        steps=tuple(step for step in candidates if step is not None),
+        steps=steps,
     )
+
+
+def moved_by_others(plan: Plan, now: Base, *, begun: Collection[StepKind] = ()) -> tuple[str, ...]:
+    """Return what moved since the plan was made and no step that was begun explains, in words. No side effects.
+
+    Args:
+        begun: the plan's steps that were started: what they were to change may have changed, whole or in part.
+    """
+    before = plan.base
+    for step in plan.steps:
+        if step.kind in begun:
+            before, now = _apart_from(step, before, now)
+    return moved(before, now)
+
+
+def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
+    """Return both bases without what the step was to change."""
+    match step:
+        case ApplyInfrastructure():
+            return before, now.model_copy(update={"serial": before.serial, "lineage": before.lineage})
+        case UploadVersion():
+            return before, now
+        case MigrateWarehouse():
+            return _without_scripts(before, step.scripts), _without_scripts(now, step.scripts)
+        case BuildSlot():
+            return _without_slot(before, step.slot), _without_slot(now, step.slot)
+        case PublishSlot():
+            done = now.published is not None and now.published.slot == step.slot
+            return before, now.model_copy(update={"published": before.published}) if done else now
+        case FlipPointer():
+            done = (now.version, now.archive_sha256) == (step.version, step.archive_sha256)
+            back = {"version": before.version, "archive_sha256": before.archive_sha256}
+            return before, now.model_copy(update=back) if done else now
+        case _:
+            assert_never(step)
+
+
+def _without_scripts(base: Base, scripts: Collection[str]) -> Base:
+    return base.model_copy(update={"migrations": tuple(one for one in base.migrations if one.script not in scripts)})
+
+
+def _without_slot(base: Base, slot: str) -> Base:
+    return base.model_copy(update={"slots": tuple(one for one in base.slots if one != slot)})
+
+
+def _lanes_of_steps(steps: tuple[Step, ...]) -> tuple[Lane, ...]:
+    """Return the lanes of a plan that brings nothing new: it mends what someone changed beside Slipway."""
+    lane_of: dict[StepKind, Lane] = {
+        "infra": "infra",
+        "migrate": "migration",
+        "build": "dbt",
+        "publish": "dbt",
+        "flip": "dags",
+    }
+    found = {lane_of[step.kind] for step in steps if step.kind in lane_of}
+    return tuple(lane for lane in LANES if lane in found)
 
 
 def lanes_of(release: Release, version: Version, seen: Observation) -> tuple[Lane, ...]:
@@ -131,6 +205,9 @@ def _infra(seen: Observation) -> Step | None:
         updates=facts.updates,
         replaces=facts.replaces,
         deletes=facts.deletes,
+        destroys_data=facts.destroys_data,
+        serial=facts.serial,
+        lineage=facts.lineage,
     )
 
 

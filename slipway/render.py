@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from slipway.audit import Verification
 from slipway.deployment import Deployment, median_durations_ms
-from slipway.gate import Blocker
+from slipway.evidence import Bundle
+from slipway.gate import Result
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan
 from slipway.ports import Outcome
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 200  # columns of a table where there is no terminal
 PLAIN_SAME_S = 30.0  # seconds after which the same line is told again
+_STATES: Mapping[str, str] = {
+    "passed": "[green]passed[/]",
+    "blocked": "[red]blocked[/]",
+    "waiting": "[yellow]waiting[/]",
+    "lifted": "[red]LIFTED[/]",
+}
 PLAIN_EVERY_S = 5.0  # seconds between two lines of movement where there is no terminal
 
 
@@ -83,6 +91,14 @@ class Progress:
         mark = "[yellow]=[/]" if found else "[green]✓[/]"
         self._end(f"{mark} {number}. {step.kind}: {_plain(outcome.summary)} [dim]{seconds:.1f} s[/]")
 
+    def resuming(self, plan: Plan, deployment: str) -> None:
+        """Tell that an unfinished deployment is gone on with, by its own plan."""
+        self._end(f"[green]✓[/] {deployment} did not end: going on with its plan {short(plan.id)}")
+
+    def waiting(self, line: str) -> None:
+        """Tell that something does not answer and is asked again."""
+        self._end(f"[yellow]…[/] {_plain(line)}")
+
     def verifying(self) -> None:
         """Tell that the environment is looked at again."""
         self._start("verifying")
@@ -133,7 +149,7 @@ def out() -> Console:
     return console
 
 
-def plan_document(plan: Plan, blockers: Iterable[Blocker], history: Sequence[Deployment]) -> dict[str, Any]:
+def plan_document(plan: Plan, obstacles: Iterable[Result], history: Sequence[Deployment]) -> dict[str, Any]:
     """Return the plan as `plan --json` prints it; see docs/guides/json.md."""
     forecast = median_durations_ms(history)
     return {
@@ -156,13 +172,17 @@ def plan_document(plan: Plan, blockers: Iterable[Blocker], history: Sequence[Dep
             }
             for number, step in enumerate(plan.steps, start=1)
         ],
-        "blockers": [one.model_dump(mode="json") for one in blockers],
+        "blockers": [_gate(one) for one in obstacles],
     }
 
 
-def show_plan(plan: Plan, blockers: Sequence[Blocker], history: Sequence[Deployment]) -> None:
+def _gate(result: Result) -> dict[str, Any]:
+    return {"id": result.id, "state": result.state, "reason": result.reason, "fix": result.fix}
+
+
+def show_plan(plan: Plan, obstacles: Sequence[Result], history: Sequence[Deployment]) -> None:
     """Print a plan for people."""
-    console, document = out(), plan_document(plan, blockers, history)
+    console, document = out(), plan_document(plan, obstacles, history)
     console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {_plain(plan.reason)}")
     if plan.steps:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -174,8 +194,81 @@ def show_plan(plan: Plan, blockers: Sequence[Blocker], history: Sequence[Deploym
                 str(step["id"]), step["kind"], _plain(step["summary"]), seconds, "yes" if step["reversible"] else "no"
             )
         console.print(table)
-    for blocker in blockers:
-        console.print(f"[red]blocked[/] {blocker.id}: {_plain(blocker.reason)}\n  fix: {_plain(blocker.fix)}")
+    for commit in plan.commits:
+        console.print(
+            f"  [dim]{commit.commit[:12]}[/] {_plain(commit.subject)} [dim]{_plain(', '.join(commit.authors))}[/]"
+        )
+    for one in obstacles:
+        console.print(f"{_STATES[one.state]} {one.id}: {_plain(one.reason)}\n  fix: {_plain(one.fix or '')}")
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return what a plan would do and whose work it is, as plain lines for a message."""
+    lines = [f"{plan.purpose} of release {short(plan.release)} to {plan.environment}: {plan.reason}"]
+    lines += [f"{number}. {summarise(step)}" for number, step in enumerate(plan.steps, start=1)]
+    lines += [f"{one.commit[:12]} {one.subject} ({', '.join(one.authors)})" for one in plan.commits]
+    return lines
+
+
+def show_signed_plan(plan: Plan) -> None:
+    """Print what was signed, for the person who signed it."""
+    out().print("\n".join(plan_lines(plan)), markup=False)
+
+
+def verification_document(environment: str, found: Verification) -> dict[str, Any]:
+    """Return what an audit found, as `audit.verify --json` prints it; see docs/guides/json.md."""
+    return {
+        "environment": environment,
+        "holds": found.holds,
+        "deployments": found.deployments,
+        "events": found.events,
+        "signatures": found.signatures,
+        "findings": [{"where": one.where, "what": one.what} for one in found.findings],
+    }
+
+
+def show_verification(environment: str, found: Verification, *, seconds: float) -> None:
+    """Print what an audit found, for people."""
+    console = out()
+    for one in found.findings:
+        console.print(f"[red]✗[/] {_plain(one.where)} {_plain(one.what)}")
+    verdict = "[green]holds[/]" if found.holds else "[red]does not hold[/]"
+    console.print(
+        f"{environment}: {verdict}; {found.deployments} deployments, {found.events} events, "
+        f"{found.signatures} signed records in {seconds:.1f} s"
+    )
+
+
+def show_story(bundle: Bundle, lines: Sequence[str]) -> None:
+    """Print a deployment as a story."""
+    console = out()
+    console.print(f"[bold]{bundle.deployment}[/] to {bundle.environment}, which {bundle.outcome}")
+    console.print("\n".join(lines), markup=False)
+    console.print(f"[dim]signed; journal up to event {bundle.head.seq}[/]")
+
+
+def explain_document(plan: Plan, results: Iterable[Result]) -> dict[str, Any]:
+    """Return what every gate says, as `explain --json` prints it; see docs/guides/json.md."""
+    found = list(results)
+    return {
+        "environment": plan.environment,
+        "plan": plan.id,
+        "lanes": list(plan.lanes),
+        "open": not any(one.stands_in_the_way for one in found),
+        "gates": [_gate(one) for one in found],
+    }
+
+
+def show_explained(plan: Plan, results: Sequence[Result]) -> None:
+    """Print what every gate says, for people."""
+    console = out()
+    console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {_plain(plan.reason)}")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("gate", "", "why", "what opens it"):
+        table.add_column(heading)
+    for one in results:
+        table.add_row(one.id, _STATES[one.state], _plain(one.reason), _plain(one.fix or ""))
+    console.print(table if results else "nothing to do, so no gate is asked")
 
 
 def status_document(
@@ -185,8 +278,13 @@ def status_document(
     dag_ids: Sequence[str],
     history: Sequence[Deployment],
     previous: str | None,
+    unreviewed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return what is live as `status --json` prints it; see docs/guides/json.md."""
+    """Return what is live as `status --json` prints it; see docs/guides/json.md.
+
+    Args:
+        unreviewed: deployments that broke the glass and wait for a review.
+    """
     live, published = seen.pointer, seen.warehouse.published
     last = history[-1] if history else None
     versions = seen.orchestrator.versions
@@ -210,6 +308,7 @@ def status_document(
         "migrations": sum(one.succeeded for one in seen.warehouse.migrations),
         "last_deployment": deployment_document(last) if last else None,
         "previous_release": previous,
+        "unreviewed": list(unreviewed),
     }
 
 
@@ -235,8 +334,20 @@ def show_status(document: Mapping[str, Any]) -> None:
             "last deployment",
             f"{last['id']} {last['state']}{took}, by {_plain(last['by'])} at {last['started_at'][:19]}Z",
         )
+        table.add_row("commit", (last["commit"] or "-")[:12])
+        if last["approved_by"]:
+            table.add_row("approved by", _plain(", ".join(last["approved_by"])))
+        if last["message"]:
+            table.add_row("because", f"[red]{_plain(last['message'].splitlines()[0])}[/]")
     table.add_row("rollback to", short(document["previous_release"]) if document["previous_release"] else "nothing yet")
     console.print(table)
+    for deployment in document["unreviewed"]:
+        name = document["environment"]
+        console.print(
+            f"[bold white on red] BREAK-GLASS [/] {deployment} went live with gates lifted and was not reviewed; "
+            "nothing else is deployed before: "
+            f"invoke approval.review --env {name} --deployment {deployment} --reason WHY"
+        )
     for error in dags["import_errors"]:
         console.print(f"[red]import error[/] {_plain(error)}")
 
@@ -255,6 +366,8 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
         "replaces": deployment.replaces,
         "by": deployment.by,
         "commit": deployment.commit,
+        "approved_by": list(deployment.approved_by),
+        "breaks_glass": deployment.breaks_glass,
         "started_at": deployment.started_at,
         "duration_s": total / 1000 if total is not None else None,
         "own_s": round((total - outside) / 1000, 1) if total is not None else None,

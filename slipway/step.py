@@ -21,6 +21,9 @@ class ApplyInfrastructure(Document):
     updates: tuple[str, ...]
     replaces: tuple[str, ...]
     deletes: tuple[str, ...]
+    destroys_data: tuple[str, ...]  # of those replaced or deleted, the ones that hold data
+    serial: int  # of the state the plan was made on
+    lineage: str
 
 
 class UploadVersion(Document):

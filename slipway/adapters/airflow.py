@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from slipway.adapters.airflow_liveness import Liveness, listed
+from slipway.adapters.airflow_record import BrokenFile, DagRun, DagState
 from slipway.adapters.airflow_transport import Answer, TokenTransport, Transport
 from slipway.errors import ConfigurationError, StepFailed, Unavailable
 
@@ -25,44 +26,9 @@ PAGE = 100  # rows, the most Airflow gives
 ATTEMPTS = 3  # of a read that was not answered
 POLL_S = 0.5
 ASK_S = 3.0  # for Airflow to have parsed by itself
-ALL_BROKEN_S = 10.0  # for Airflow to have noticed the pointer and parsed something
 ALL = "~"  # instead of a DAG id: of every DAG
 OPEN_STATES = ("queued", "running")
 SHOWN_DATES = 10  # of the runs there are, when one is asked for that is not
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DagState:
-    """A DAG as Airflow last parsed it."""
-
-    version: str | None
-    is_paused: bool
-    has_import_errors: bool
-    last_parsed: datetime | None
-    file: str
-    file_token: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BrokenFile:
-    """A DAG file that does not import; `message` is the last line of the error."""
-
-    file: str
-    message: str
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DagRun:
-    """A run of a DAG and the version it is pinned to. Times are ISO 8601, UTC."""
-
-    dag_id: str
-    run_id: str
-    state: str
-    version: str | None
-    logical_date: str | None
-    started_at: str | None
-    ended_at: str | None
 
 
 class NotFound(StepFailed):
@@ -88,30 +54,12 @@ class Airflow:
 
     def dags(self) -> dict[str, DagState]:
         """Return the DAGs that exist now, by id."""
-        return {
-            row["dag_id"]: DagState(
-                version=row["bundle_version"],
-                is_paused=row["is_paused"],
-                has_import_errors=row["has_import_errors"],
-                last_parsed=_time(row["last_parsed_time"]),
-                file=row["relative_fileloc"] or "",
-                file_token=row["file_token"],
-            )
-            for row in self._rows("/dags", "dags", {"order_by": "dag_id"})
-        }
+        return {row["dag_id"]: DagState.from_row(row) for row in self._rows("/dags", "dags", {"order_by": "dag_id"})}
 
     def import_errors(self) -> tuple[BrokenFile, ...]:
         """Return the DAG files that do not import, by name."""
         rows = self._rows("/importErrors", "import_errors", {})
-        broken = [
-            BrokenFile(
-                file=row["filename"],
-                message=_last_line(row["stack_trace"]),
-                at=_time(row["timestamp"]) or datetime.now(UTC),
-            )
-            for row in rows
-            if row.get("bundle_name") in (self._bundle, None)
-        ]
+        broken = [BrokenFile.from_row(row) for row in rows if row.get("bundle_name") in (self._bundle, None)]
         return tuple(sorted(broken, key=lambda one: one.file))
 
     def open_runs(self) -> tuple[DagRun, ...]:
@@ -127,7 +75,7 @@ class Airflow:
         params: dict[str, Any] = {"order_by": "logical_date", **filters}
         if state:
             params["state"] = list(state)
-        return tuple(_run(row) for row in self._rows(f"/dags/{_part(dag_id)}/dagRuns", "dag_runs", params))
+        return tuple(DagRun.from_row(row) for row in self._rows(f"/dags/{_part(dag_id)}/dagRuns", "dag_runs", params))
 
     def latest_runs(self, count: int = 5) -> tuple[DagRun, ...]:
         """Return the `count` newest runs of every DAG, oldest first within a DAG."""
@@ -135,13 +83,13 @@ class Airflow:
         for dag_id in sorted(self.dags()):
             params = {"order_by": "-run_after", "limit": count}
             rows = self._get(f"/dags/{_part(dag_id)}/dagRuns", params)["dag_runs"]
-            found += reversed([_run(row) for row in rows])
+            found += reversed([DagRun.from_row(row) for row in rows])
         return tuple(found)
 
     def run(self, dag_id: str, run_id: str) -> DagRun:
         """Return a run as it is now."""
         with self._known(dag_id):
-            return _run(self._get(f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}"))
+            return DagRun.from_row(self._get(f"/dags/{_part(dag_id)}/dagRuns/{_part(run_id)}"))
 
     def run_at(self, dag_id: str, logical_date: str | datetime) -> DagRun:
         """Return the run of a logical date.
@@ -156,7 +104,9 @@ class Airflow:
                 return runs[0]
             latest = {"order_by": "-logical_date", "limit": SHOWN_DATES}
             page = self._get(f"/dags/{_part(dag_id)}/dagRuns", latest)
-        dates = [_date(run.logical_date) for run in map(_run, reversed(page["dag_runs"])) if run.logical_date]
+        dates = [
+            _date(run.logical_date) for run in map(DagRun.from_row, reversed(page["dag_runs"])) if run.logical_date
+        ]
         more = page["total_entries"] - len(page["dag_runs"])
         there_are = f"{', '.join(dates) or 'none'}{f' and {more} earlier ones' if more > 0 else ''}"
         raise ConfigurationError(
@@ -221,7 +171,7 @@ class Airflow:
             answer = self._act(
                 "POST", f"/dags/{_part(dag_id)}/dagRuns", json={"logical_date": when.isoformat()}, allowed=(409,)
             )
-        return self.run_at(dag_id, when) if answer.status == 409 else _run(answer.body)
+        return self.run_at(dag_id, when) if answer.status == 409 else DagRun.from_row(answer.body)
 
     def clear(self, dag_id: str, run_id: str, *, only_failed: bool = False) -> None:
         """Have every task of a run, or those that failed, run again on the version of the run.
@@ -242,10 +192,9 @@ class Airflow:
         """Return the DAGs that were not yet parsed from the version, sorted.
 
         Args:
-            since: when the pointer was written, in whole seconds as S3 says it: a parse counts from the next second on.
-                Without it a DAG counts that has the version from an earlier time, although another may be live.
+            since: as of `Liveness`.
         """
-        return _behind(version, dag_ids, self.dags(), since)
+        return Liveness(version=version, dag_ids=dag_ids, since=since).behind(self.dags())
 
     def wait_for_version(
         self,
@@ -259,7 +208,7 @@ class Airflow:
         """Return the seconds until every DAG was parsed from the version and no file failed to import.
 
         Args:
-            since: as of `behind`.
+            since: as of `Liveness`.
             on_tick: told what is missing whenever that changed.
 
         Side effects: a DAG that has the version from an earlier time is asked to be parsed again.
@@ -267,6 +216,7 @@ class Airflow:
         Raises:
             StepFailed: a file of the version does not import (at once), or the time is over.
         """
+        wanted = Liveness(version=version, dag_ids=dag_ids, since=since)
         began = time.monotonic()
         before: Mapping[str, DagState] = self.dags()
         told, asked = "", False
@@ -279,13 +229,13 @@ class Airflow:
                     raise
                 time.sleep(POLL_S)
                 continue
-            missing = _behind(version, dag_ids, dags, since)
+            missing = wanted.behind(dags)
             if not missing and not broken:
                 return elapsed
-            if refused := _broken_by(version, before, dags, broken, since, elapsed):
-                raise StepFailed(f"{version} does not import:\n{_listed(refused)}")
+            if refused := wanted.refused(before, dags, broken, elapsed_s=elapsed):
+                raise StepFailed(f"{version} does not import:\n{listed(refused)}")
             if elapsed > timeout_s:
-                raise StepFailed(_overdue(version, missing, dags, broken, timeout_s))
+                raise StepFailed(wanted.overdue(dags, broken, timeout_s=timeout_s))
             if elapsed > ASK_S and not asked:
                 asked = True
                 for dag in (dags[one] for one in missing if one in dags and dags[one].version == version):
@@ -364,73 +314,6 @@ def _expect(answer: Answer, method: str, path: str) -> Any:
     raise Unavailable(message) if answer.status >= 500 else StepFailed(message)
 
 
-def _behind(
-    version: str, dag_ids: Collection[str], dags: Mapping[str, DagState], since: datetime | None
-) -> tuple[str, ...]:
-    return tuple(sorted(one for one in dag_ids if one not in dags or not _is_from(dags[one], version, since)))
-
-
-def _is_from(dag: DagState, version: str, since: datetime | None) -> bool:
-    if dag.version != version:
-        return False
-    return since is None or (dag.last_parsed is not None and dag.last_parsed >= since + timedelta(seconds=1))
-
-
-def _broken_by(
-    version: str,
-    before: Mapping[str, DagState],
-    now: Mapping[str, DagState],
-    broken: Collection[BrokenFile],
-    since: datetime | None,
-    elapsed_s: float,
-) -> list[BrokenFile]:
-    """Return the files that failed after the version became live.
-
-    An error found earlier belongs to the version that is being replaced, perhaps to be mended. The version is live from
-    the first of its parses on; a DAG may report it from an earlier time when it was live. A file that failed before the
-    first that could be parsed cannot be told from the version before: what failed since the pointer was written, and
-    still fails after some patience, counts.
-    """
-    parsed = [
-        dag.last_parsed
-        for dag_id, dag in now.items()
-        if _is_from(dag, version, since)
-        and dag.last_parsed
-        and (dag_id not in before or dag.last_parsed != before[dag_id].last_parsed)
-    ]
-    if certain := [one for one in broken if parsed and one.at >= min(parsed)]:
-        return certain
-    return [one for one in broken if since and one.at >= since and elapsed_s > ALL_BROKEN_S]
-
-
-def _overdue(
-    version: str,
-    missing: Collection[str],
-    dags: Mapping[str, DagState],
-    broken: Collection[BrokenFile],
-    timeout_s: float,
-) -> str:
-    lines = [f"{version} is not live everywhere after {timeout_s:.0f} s"]
-    lines += [f"  {one}: {dags[one].version if one in dags else 'no such DAG'}" for one in missing]
-    return "\n".join(lines) + (f"\n{_listed(broken)}" if broken else "")
-
-
-def _listed(broken: Collection[BrokenFile]) -> str:
-    return "\n".join(f"  {one.file}: {one.message}" for one in broken)
-
-
-def _run(row: Mapping[str, Any]) -> DagRun:
-    return DagRun(
-        dag_id=row["dag_id"],
-        run_id=row["dag_run_id"],
-        state=row["state"],
-        version=row["bundle_version"],
-        logical_date=row["logical_date"],
-        started_at=row["start_date"],
-        ended_at=row["end_date"],
-    )
-
-
 def _task(row: Mapping[str, Any]) -> str:
     """Return the name of a task instance: a mapped one has its index."""
     return row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]"
@@ -440,15 +323,6 @@ def _date(moment: str) -> str:
     """Return an ISO moment in UTC as short as it can be given: midnights as dates."""
     day, _, clock = moment.replace("+00:00", "").rstrip("Z").partition("T")
     return day if clock in ("", "00:00:00") else f"{day}T{clock}"
-
-
-def _last_line(stacktrace: str | None) -> str:
-    lines = [line.strip() for line in (stacktrace or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "(no message)"
-
-
-def _time(value: str | None) -> datetime | None:
-    return datetime.fromisoformat(value) if value else None
 
 
 def _utc(value: str | datetime) -> datetime:

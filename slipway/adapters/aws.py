@@ -15,6 +15,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from threading import RLock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -112,12 +115,27 @@ _PERMISSIONS: Mapping[tuple[str, str], str] = {
 _DENIAL = re.compile(r"(?:User: (?P<who>\S+) )?is not authorized to perform: (?P<action>[\w:-]+)")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Who asks, as AWS says it.
+
+    Args:
+        user_id: unique in the account, for good: `AIDA...` of a user, `AROA...:SESSION` of a role's session. It is what
+            `${aws:userid}` stands for in a policy.
+            https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+    """
+
+    arn: str
+    user_id: str
+
+
 class Aws:
-    """The clients of one account, made once.
+    """The clients of one account, each made once, when first asked for: making one takes longer than a request.
 
     Args:
         endpoint: where the embedded AWS answers; None is AWS itself.
-        credentials: `aws_access_key_id` and `aws_secret_access_key`; None leaves them to the SDK's own search.
+        credentials: `aws_access_key_id`, `aws_secret_access_key` and, of a session, `aws_session_token`; None leaves
+            them to the SDK's own search.
 
     Raises:
         ConfigurationError: the user's profile or configuration file is not fit.
@@ -127,18 +145,51 @@ class Aws:
         self, *, region: str, endpoint: str | None = None, credentials: Mapping[str, str] | None = None
     ) -> None:
         alone = _session_without_user() if endpoint and credentials else None
-        options: dict[str, Any] = {"endpoint_url": endpoint, "config": _config(endpoint)}
+        self._options: dict[str, Any] = {"endpoint_url": endpoint, "config": _config(endpoint)}
         self.region = region
         with translated("AWS"):
-            session = boto3.session.Session(region_name=region, botocore_session=alone, **(credentials or {}))
-            self.s3 = session.client("s3", **options)
-            self.dynamodb = session.client("dynamodb", **options)
-            self.sts = session.client("sts", **options)
+            self._session = boto3.session.Session(region_name=region, botocore_session=alone, **(credentials or {}))
+        self._lock = RLock()  # a session makes one client at a time
+
+    @cached_property
+    def s3(self) -> Any:
+        """Releases, evidence and state."""
+        return self.client("s3")
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        """The lock and the journal."""
+        return self.client("dynamodb")
+
+    @cached_property
+    def kms(self) -> Any:
+        """Keys that sign."""
+        return self.client("kms")
+
+    @cached_property
+    def sns(self) -> Any:
+        """Notifications."""
+        return self.client("sns")
+
+    @cached_property
+    def sts(self) -> Any:
+        """Who asks."""
+        return self.client("sts")
+
+    def caller(self) -> Caller:
+        """Return who asks, as AWS says it."""
+        with translated("AWS identity", self.sts):
+            found = self.sts.get_caller_identity()
+        return Caller(arn=str(found["Arn"]), user_id=str(found["UserId"]))
 
     def identity(self) -> str:
         """Return the ARN of the caller, as AWS says it."""
-        with translated("AWS identity", self.sts):
-            return str(self.sts.get_caller_identity()["Arn"])
+        return self.caller().arn
+
+    def client(self, service: str) -> Any:
+        """Return a new client of any service, with the same credentials and settings."""
+        with self._lock, translated("AWS"):
+            return self._session.client(service, **self._options)
 
 
 def code_of(error: botocore.exceptions.ClientError) -> str:

@@ -18,20 +18,23 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from slipway.adapters.grant import quoted
+from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.private_key import private_key
 from slipway.adapters.process import run
+from slipway.adapters.publisher import SlotPublisher
+from slipway.adapters.query import Queries
 from slipway.adapters.release_bucket import ReleaseBucket
-from slipway.adapters.snowflake import OPS_SCHEMA, Address, Session, SlotPublisher, SnowflakeFacts, bookkeeping
+from slipway.adapters.snowflake import OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
 from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
 from slipway.documents import canonical
-from slipway.errors import StepFailed
+from slipway.errors import StepFailed, Unavailable
 from slipway.gate import Problem
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
@@ -126,39 +129,23 @@ class DbtSlots:
         Raises:
             StepFailed: the slot is what readers see, or a model or a data test failed; the slot stays incomplete and
                 unpublished.
+            Unavailable: the warehouse was lost meanwhile; the slot stays incomplete.
         """
         warehouse = self._environment.warehouse
         private_key(self._key_file, user=warehouse.transformer.user)
-        self._session.run(*bookkeeping(warehouse.ops_database))
-        self._refuse_published(step)
-        self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
-        began = time.monotonic()
-        cloned = self._prepare(step, progress)
-        profile = variables(self._environment, step.slot, address=self._address, key_file=self._key_file)
-        ground = ground_of(self._project, profile)
-        state = self._state(step.clone_from, ground) if step.clone_from else None
-        selection = ["--full-refresh"]
-        if state is not None:
-            selection += ["--select", "state:modified+", "config.materialized:view", "--state", str(state)]
-        code, lines = _dbt(
-            "build",
-            self._project,
-            self._work,
-            profile,
-            *selection,
-            on_line=lambda line: _report(line, progress),
-            timeout_s=self._environment.timeouts.build_s,
-        )
-        results = self._results() if code in (0, 1) else []
-        failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
-        if code or failed or not results:
-            raise StepFailed(
-                _failure(failed, lines),
-                fix="mend the model or the data, commit, deploy again; live data was not touched",
-            )
-        dropped = self._drop_strangers(step.slot, progress)
-        outside_s = time.monotonic() - began
-        self._complete(step, ground)
+        with self._session.noting() as queries:
+            self._session.run(*bookkeeping(warehouse.ops_database))
+            self._refuse_published(step)
+            self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
+            began = time.monotonic()
+            cloned = self._prepare(step, progress)
+            profile = variables(self._environment, step.slot, address=self._address, key_file=self._key_file)
+            ground = ground_of(self._project, profile)
+            state = self._state(step.clone_from, ground) if step.clone_from else None
+            results = self._run(profile, state, progress)
+            dropped = self._drop_strangers(step.slot, progress)
+            outside_s = time.monotonic() - began
+            self._complete(step, ground)
         passed = sum(one["status"] in ("success", "pass") for one in results)
         return Outcome(
             summary=f"{passed} nodes and tests passed"
@@ -171,9 +158,33 @@ class DbtSlots:
                 "cloned_from": step.clone_from,
                 "everything": state is None,
                 "dropped": dropped,
+                **queries_of(results, step.slot).evidence(),
+                "session": queries.evidence(),
             },
             outside_s=outside_s,
         )
+
+    def _run(self, profile: Mapping[str, str], state: Path | None, progress: Progress) -> list[dict[str, Any]]:
+        """Have dbt build what differs from `state`, everything without it, and every view; return its results."""
+        selection = ["--full-refresh"]
+        if state is not None:
+            selection += ["--select", "state:modified+", "config.materialized:view", "--state", str(state)]
+        code, lines = _dbt(
+            "build",
+            self._project,
+            self._work,
+            profile,
+            *selection,
+            on_line=lambda line: _report(line, progress),
+            timeout_s=self._environment.timeouts.build_s,
+            watch=self._session.require_answer,
+        )
+        self._session.require_answer()
+        results = self._results() if code in (0, 1) else []
+        failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
+        if code or failed or not results:
+            raise _failure(failed, lines)
+        return results
 
     @property
     def _slots_table(self) -> str:
@@ -262,7 +273,14 @@ class DbtSlots:
 
 
 def _dbt(
-    command: str, project: Path, work: Path, profile: Mapping[str, str], *arguments: str, on_line: Any, timeout_s: float
+    command: str,
+    project: Path,
+    work: Path,
+    profile: Mapping[str, str],
+    *arguments: str,
+    on_line: Callable[[str], None],
+    timeout_s: float,
+    watch: Callable[[], None] | None = None,
 ) -> tuple[int, list[str]]:
     shutil.rmtree(work / "target", ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
@@ -288,6 +306,7 @@ def _dbt(
         environment=for_child(os.environ, {**profile, "PYTHONWARNINGS": "ignore"}, host=profile.get("SNOWFLAKE_HOST")),
         on_line=on_line,
         timeout_s=timeout_s,
+        watch=watch,
     )
 
 
@@ -305,15 +324,28 @@ def _report(line: str, progress: Progress) -> None:
         progress(event["info"]["msg"].split(" [")[0].strip())
 
 
-def _failure(failed: list[dict[str, Any]], lines: list[str]) -> str:
-    if not failed:
-        events = [
-            event["info"]["msg"] for line in lines if (event := _event(line)) and event["info"]["level"] == "error"
-        ]
-        return "dbt build failed: " + " ".join(" ".join(events or lines[-5:]).split())[:600]
+def _failure(failed: list[dict[str, Any]], lines: list[str]) -> StepFailed:
+    """Return what to raise: `Unavailable` when the connection is all that failed."""
+    said = [str(one["message"]) for one in failed] or [
+        event["info"]["msg"] for line in lines if (event := _event(line)) and event["info"]["level"] == "error"
+    ]
+    message = _shown(failed) if failed else "dbt build failed: " + " ".join(" ".join(said or lines[-5:]).split())[:600]
+    if all(map(is_loss, said)) if failed else any(map(is_loss, said)):
+        return Unavailable(f"the warehouse was lost during the build: {message}", fix=FIX)
+    return StepFailed(message, fix="mend the model or the data, commit, deploy again; live data was not touched")
+
+
+def _shown(failed: list[dict[str, Any]]) -> str:
     shown = []
     for one in failed[:5]:
         message = " ".join(str(one["message"]).split())[:MESSAGE]
         shown.append(f"  {one['unique_id'].split('.', 2)[-1]}: {message}")
     more = f"\n  and {len(failed) - 5} more" if len(failed) > 5 else ""
     return f"{len(failed)} of the slot's models and tests failed:\n" + "\n".join(shown) + more
+
+
+def queries_of(results: list[dict[str, Any]], slot: str) -> Queries:
+    """Return the queries that made a slot's nodes, the last one of each: dbt-snowflake tells no others."""
+    queries = Queries(tag=f"slipway:dbt:{slot}")  # as dbt/profiles.yml sets it
+    queries.note((one.get("adapter_response") or {}).get("query_id") for one in results)
+    return queries

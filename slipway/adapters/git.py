@@ -16,6 +16,9 @@ _UNFIT = {"120000": "symbolic link", "160000": "submodule"}
 _SHOWN = 5  # files in one message
 _COAUTHOR = re.compile(r"^co-authored-by:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 
+_FIELDS = "%cI%x00%s%x00%an <%ae>%x00%cn <%ce>%x00%B"
+_COUNT = 6  # of them, the commit's own name included
+
 
 class Git:
     """One repository."""
@@ -39,10 +42,29 @@ class Git:
 
     def provenance(self, commit: str) -> Provenance:
         """Return who made a commit, when, and its subject; co-authors are read from its trailers."""
-        fields = self._run("show", "--no-patch", "--format=%cI%x00%s%x00%an <%ae>%x00%cn <%ce>%x00%B", commit).decode()
-        when, subject, author, committer, body = fields.split("\0", 4)
-        people = dict.fromkeys([author, committer, *(name.strip() for name in _COAUTHOR.findall(body))])
-        return Provenance(commit=commit, committed_at=when, subject=subject, authors=tuple(people))
+        fields = self._run("show", "--no-patch", f"--format={_FIELDS}", commit).decode()
+        return _provenance(commit, *fields.split("\0", _COUNT - 2))
+
+    def commits_between(self, live: str, head: str) -> tuple[Provenance, ...]:
+        """Return the commits that `head` has and `live` does not, oldest first.
+
+        Raises:
+            ConfigurationError: one of them is not in this repository.
+        """
+        for commit in (live, head):
+            try:
+                self._run("cat-file", "-e", f"{commit}^{{commit}}")
+            except ConfigurationError as error:
+                raise ConfigurationError(
+                    f"commit {commit[:12]} is not in this repository, so who wrote what since it is not known",
+                    fix="git fetch --unshallow origin, or git fetch origin",
+                ) from error
+        # Fields and commits alike end in NUL, which git lets into no message and no name.
+        log = self._run("log", "-z", "--reverse", f"--format=%H%x00{_FIELDS}", f"{live}..{head}").decode()
+        fields = log.split("\0")
+        return tuple(
+            _provenance(*fields[start : start + _COUNT]) for start in range(0, len(fields) - _COUNT + 1, _COUNT)
+        )
 
     def dirty_files(self) -> tuple[str, ...]:
         """Return the deployable files whose work tree differs from the commit, untracked ones included."""
@@ -81,3 +103,8 @@ class Git:
         if done.returncode:
             raise ConfigurationError(f"git {arguments[0]}: {done.stderr.decode().strip()}", fix="git status")
         return done.stdout
+
+
+def _provenance(commit: str, when: str, subject: str, author: str, committer: str, body: str) -> Provenance:
+    people = dict.fromkeys([author, committer, *(name.strip() for name in _COAUTHOR.findall(body))])
+    return Provenance(commit=commit, committed_at=when, subject=subject, authors=tuple(people))

@@ -3,7 +3,11 @@
 Rules:
 - A plan is named by the digest of what it would change, so that the same change has the same name on every machine and
   every day. Terraform's own file differs each time; which file has which name is remembered here, or asked of the file.
-- A saved plan may hold secrets in clear: only its owner may read it, and only the newest few are kept.
+- A saved plan may hold secrets in clear: only its owner may read it, and only the newest few are kept. One that people
+  review is kept in the release bucket too, where only deployers read it, so that any machine can apply it.
+- A saved plan is applied to the state it was made on and to no other; Terraform itself does not notice when that state
+  was empty. Of an apply that was cut short the rest is planned again, and must be a part of what was reviewed.
+  https://github.com/hashicorp/terraform/issues/24078
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -18,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import botocore.exceptions
 
@@ -50,19 +55,28 @@ class State:
     lineage: str
 
 
+class Shelf(Protocol):
+    """Keeps reviewed plan files."""
+
+    def terraform_plan(self, digest: str) -> bytes | None: ...
+
+    def put_terraform_plan(self, digest: str, content: bytes) -> None: ...
+
+
 class EnvironmentInfrastructure:
     """Plans and applies; implements `ports.Infrastructure`.
 
     Args:
         tree: the release tree that holds `terraform/`.
         work: where plan files and Terraform's own data go.
+        shelf: where reviewed plan files are kept for other machines.
         variables: what Terraform's children must see besides the surroundings; the embedded platform's addresses.
     """
 
     def __init__(
-        self, environment: Environment, tree: Path, work: Path, *, s3: Any, variables: Mapping[str, str]
+        self, environment: Environment, tree: Path, work: Path, *, s3: Any, shelf: Shelf, variables: Mapping[str, str]
     ) -> None:
-        self._environment, self._s3, self._variables = environment, s3, variables
+        self._environment, self._s3, self._shelf, self._variables = environment, s3, shelf, variables
         self._root = tree / "terraform" / "environments" / environment.name
         self._work = work
         self._planned: dict[str, TerraformPlan] = {}  # by the digest of what they would change
@@ -120,17 +134,31 @@ class EnvironmentInfrastructure:
         self._forget_old_plans()
         return planned
 
+    def shelve(self, digest: str) -> None:
+        """Keep the plan file of exactly these changes where other machines find it.
+
+        Side effects: an object of the release bucket.
+        """
+        self._shelf.put_terraform_plan(digest, self._saved(digest, self._terraform()).file.read_bytes())
+
     def _saved(self, digest: str, terraform: Terraform) -> TerraformPlan:
         """Return the newest saved plan of exactly these changes; raise `Stale` when there is none."""
         known = self._planned.get(digest)
         if known is not None and known.file.is_file():
             return known
+        if not any(self._work.glob(f"{digest}.*.tfplan")) and (content := self._shelf.terraform_plan(digest)):
+            self._keep(digest, content)
         for file in newest_first(self._work.glob(f"{digest}.*.tfplan")):
             summary = terraform.show(file)
             if summary.digest == digest:  # asked of the file itself: its name is no proof
                 sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
                 return TerraformPlan(file=file, file_sha256=sha256, has_changes=True, summary=summary)
         raise Stale("the saved Terraform plan is not there any more", fix="plan again: invoke plan --env ENV")
+
+    def _keep(self, digest: str, content: bytes) -> None:
+        file = self._work / f"{digest}.{hashlib.sha256(content).hexdigest()[:16]}.tfplan"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+            opened.write(content)
 
     def _forget_old_plans(self) -> None:
         for file in newest_first(self._work.glob("*.tfplan"))[KEPT_PLANS:]:
@@ -146,13 +174,16 @@ class EnvironmentInfrastructure:
         return not self.facts(plan=True).has_changes
 
     def apply(self, step: ApplyInfrastructure, progress: Progress) -> Outcome:
-        """Apply the saved plan that the step names.
+        """Apply the saved plan that the step names, or what an apply of it that was cut short left to do.
 
         Raises:
-            Stale: the plan is gone, its file is not the one that was planned, or the state moved.
+            Stale: the plan is gone, its file is not the one that was planned, or the state moved and what is left to do
+                is not a part of it.
         """
         terraform = self._terraform()
-        planned = self._saved(step.plan_sha256, terraform)
+        now = self.state() or State(serial=0, lineage="")
+        untouched = (now.serial, now.lineage) == (step.serial, step.lineage)
+        planned = self._saved(step.plan_sha256, terraform) if untouched else self._rest_of(step, terraform)
         began = time.monotonic()
         self._apply(terraform, planned, progress)
         outside_s = time.monotonic() - began
@@ -167,6 +198,23 @@ class EnvironmentInfrastructure:
             },
             outside_s=outside_s,
         )
+
+    def _rest_of(self, step: ApplyInfrastructure, terraform: Terraform) -> TerraformPlan:
+        """Return a new plan of what is left of the step; raise `Stale` unless all of it was reviewed."""
+        planned = self._plan(terraform)
+        beyond = beyond_review(planned.summary, step)
+        if not planned.has_changes or beyond:
+            said = ", ".join(beyond[:_SHOWN]) or "nothing that is left to do was in it"
+            raise Stale(
+                f"Terraform's state moved to serial {self._serial()} since the plan was made, and it is not the rest of "
+                f"that plan: {said}",
+                fix="invoke plan --env ENV",
+            )
+        return planned
+
+    def _serial(self) -> int:
+        state = self.state()
+        return state.serial if state else 0
 
     def bootstrap(self, progress: Progress) -> bool:
         """Make the state bucket and everything in the environment's root; return whether anything was made.
@@ -247,6 +295,22 @@ def _modified_at(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:  # another command removed it
         return 0.0
+
+
+def beyond_review(summary: Summary, step: ApplyInfrastructure) -> tuple[str, ...]:
+    """Return what a plan would do that the step does not name, as "action address". No side effects.
+
+    What was half created is replaced by Terraform when it goes on; what was half replaced is created.
+    """
+    may = {
+        "create": {*step.creates, *step.replaces},
+        "update": {*step.updates, *step.creates, *step.replaces},
+        "replace": {*step.replaces, *step.creates},
+        "delete": {*step.deletes, *step.replaces},
+    }
+    return tuple(
+        f"{one.action} {one.address}" for one in summary.changes if one.address not in may.get(one.action, frozenset())
+    )
 
 
 def _refuse_more_than_creates(summary: Summary, environment: str) -> None:

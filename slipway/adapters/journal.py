@@ -2,26 +2,33 @@
 
 Rules:
 - An event is written only if its sequence number is free.
-- A journal that is fenced by a lease writes only while the lease's token is the one that was taken, and DynamoDB
-  judges that in the same transaction: a deployer that lost its hold cannot write, however late its request arrives.
+- A journal that is fenced writes only while its fence holds, and DynamoDB judges that in the same transaction: a
+  deployer that lost its lease cannot write, however late its request arrives. A fence may change something instead of
+  only asking; then the event and that change happen together or not at all.
   https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
-- An answer can be lost on its way. What stands under the sequence number is read before anyone else is blamed for it.
+- An answer can be lost on its way. An event is made once and asked for with the same number until it stands; what
+  stands under that number is read before anyone else is blamed for it.
+- Within a deployment a table that does not answer is asked again (`Patience`); outside of one it is not.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import chain
 from typing import Any, Protocol
 
 import botocore.exceptions
 
 from slipway.adapters.aws import code_of, translated
+from slipway.patience import Patience
+from slipway.audit import JournalItem
 from slipway.deployment import GENESIS, Event, EventKind
 from slipway.documents import canonical
-from slipway.errors import Locked, Unavailable
+from slipway.errors import ConfigurationError, JournalError, Locked, Unavailable
 
 STREAM = "journal"
 _ATTEMPTS = 6  # of one event, when its transaction met another one, such as the lease's heartbeat
@@ -32,8 +39,12 @@ _TAKEN = "ConditionalCheckFailed"
 class Fence(Protocol):
     """What must hold for an event to be written."""
 
-    def condition(self) -> dict[str, Any]:
-        """Return it as a `ConditionCheck` of a DynamoDB transaction."""
+    @property
+    def patience(self) -> Patience:
+        """How long whoever writes behind this fence waits for the table."""
+
+    def guard(self) -> dict[str, Any]:
+        """Return it as one item of a DynamoDB transaction, e.g. `{"ConditionCheck": {...}}`."""
 
 
 def now_iso() -> str:
@@ -42,17 +53,23 @@ def now_iso() -> str:
 
 
 class DynamoJournal:
-    """Appends events to one table and reads them back in order."""
+    """Appends events to one table and reads them back in order.
+
+    Args:
+        fence: what must hold for a write; with one, the journal is as patient as the fence is, without one not at all.
+        clock: tells the time of an event.
+    """
 
     def __init__(
         self, dynamodb: Any, table: str, *, fence: Fence | None = None, clock: Callable[[], str] = now_iso
     ) -> None:
         self._dynamodb, self._table, self._fence, self._clock = dynamodb, table, fence, clock
+        self._patience = fence.patience if fence is not None else Patience(limit_s=0)
         self._events: list[Event] = []
 
-    def fenced_by(self, lease: Fence) -> DynamoJournal:
-        """Return the same journal for the holder of `lease`: it writes nothing once the lease was lost."""
-        fenced = DynamoJournal(self._dynamodb, self._table, fence=lease, clock=self._clock)
+    def fenced_by(self, fence: Fence) -> DynamoJournal:
+        """Return the same journal for the holder of a lease: patient, and it writes nothing once the lease was lost."""
+        fenced = DynamoJournal(self._dynamodb, self._table, fence=fence, clock=self._clock)
         fenced._events = list(self._events)
         return fenced
 
@@ -60,31 +77,26 @@ class DynamoJournal:
         """Return every event, oldest first. Reads only what came since the last call.
 
         Raises:
+            JournalError: an item holds no event.
             Unavailable: the table does not answer or does not exist.
         """
-        after = self._events[-1].seq if self._events else 0
-        key: dict[str, Any] | None = None
-        while True:
-            options: dict[str, Any] = {"ExclusiveStartKey": key} if key else {}
-            with translated(f"journal {self._table}", self._dynamodb):
-                page = self._dynamodb.query(
-                    TableName=self._table,
-                    KeyConditionExpression="#stream = :stream AND #seq > :after",
-                    ExpressionAttributeNames={"#stream": "stream", "#seq": "seq"},  # the first is a reserved word
-                    ExpressionAttributeValues={":stream": {"S": STREAM}, ":after": {"N": str(after)}},
-                    ConsistentRead=True,
-                    **options,
-                )
-            self._events += [self._read(item) for item in page["Items"]]
-            key = page.get("LastEvaluatedKey")
-            if key is None:
-                return tuple(self._events)
+        self._patience.ask(self._read_on)
+        return tuple(self._events)
 
-    def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
-        """Write the next event and return it.
+    def items(self) -> tuple[JournalItem, ...]:
+        """Return every item as it is stored, in order, whatever it holds: for who audits the journal.
 
         Raises:
-            Locked: the lease was lost, or someone else wrote an event meanwhile; nothing was written.
+            Unavailable: the table does not answer or does not exist.
+        """
+        stored = self._patience.ask(lambda: list(chain.from_iterable(self._pages(after=0))))
+        return tuple(_stored(item) for item in stored)
+
+    def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
+        """Write the next event and return it as it will be read.
+
+        Raises:
+            Locked: the fence does not hold, or someone else wrote an event meanwhile; nothing was written.
             Unavailable: the table does not answer; whether the event is there is known when it is read again.
         """
         events = self.events()
@@ -95,55 +107,83 @@ class DynamoJournal:
             at=self._clock(),
             deployment=deployment,
             kind=kind,
-            data=dict(data),
+            data=json.loads(canonical(dict(data))),
         )
-        with translated(f"journal {self._table}", self._dynamodb):
-            self._write(event)
+        self._patience.ask(lambda: self._write(event))
         self._events.append(event)
         return event
+
+    @property
+    def _name(self) -> str:
+        return f"journal {self._table}"
+
+    def _read_on(self) -> None:
+        """Read what came after the last event known, page by page; what was read stays known if a page fails."""
+        for page in self._pages(after=self._events[-1].seq if self._events else 0):
+            self._events += [self._read(item) for item in page]
+
+    def _pages(self, *, after: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+        """Yield the items after a sequence number, in order, as DynamoDB hands them out: up to 1 MB each time."""
+        key: dict[str, Any] | None = None
+        while True:
+            options: dict[str, Any] = {"ExclusiveStartKey": key} if key else {}
+            with translated(self._name, self._dynamodb):
+                page = self._dynamodb.query(
+                    TableName=self._table,
+                    KeyConditionExpression="#stream = :stream AND #seq > :after",
+                    ExpressionAttributeNames={"#stream": "stream", "#seq": "seq"},  # the first is a reserved word
+                    ExpressionAttributeValues={":stream": {"S": STREAM}, ":after": {"N": str(after)}},
+                    ConsistentRead=True,
+                    **options,
+                )
+            yield page["Items"]
+            key = page.get("LastEvaluatedKey")
+            if key is None:
+                return
 
     def _write(self, event: Event) -> None:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE_S * 2 ** (attempt - 1))
-            try:
-                self._put(event)
-            except botocore.exceptions.ClientError as error:
-                if code_of(error) != "TransactionCanceledException":
-                    raise
-                refused = _reasons(error)
-                if _TAKEN not in refused:
-                    continue  # met by another transaction, or throttled
-                if self._stands(event):  # an earlier attempt arrived, and its answer did not
+            with translated(self._name, self._dynamodb):
+                if self._try(event):
                     return
-                raise self._locked(lost=refused[0] != _TAKEN) from error
-            else:
-                return
         raise Unavailable(
-            f"journal {self._table}: event {event.seq} met other writes {_ATTEMPTS} times",
+            f"{self._name}: event {event.seq} met other writes {_ATTEMPTS} times",
             fix="give the same command again in a minute",
         )
+
+    def _try(self, event: Event) -> bool:
+        """Return whether the event stands now; False: its transaction met another one, or was throttled."""
+        try:
+            self._put(event)
+        except botocore.exceptions.ClientError as error:
+            if code_of(error) != "TransactionCanceledException":
+                raise
+            refused = _reasons(error)
+            if _TAKEN not in refused:
+                return False
+            if not self._stands(event):  # otherwise an earlier attempt arrived, and its answer did not
+                raise self._locked(lost=refused[0] != _TAKEN) from error
+        return True
 
     def _put(self, event: Event) -> None:
         put = {
             "TableName": self._table,
             "Item": {
-                "stream": {"S": STREAM},
-                "seq": {"N": str(event.seq)},
+                **_key(event.seq),
                 "sha256": {"S": event.sha256},
-                "event": {"S": canonical(event.model_dump(mode="json")).decode()},
+                "event": {"S": event.to_bytes().decode()},
             },
             "ConditionExpression": "attribute_not_exists(seq)",
         }
-        items: list[dict[str, Any]] = [{"Put": put}]
-        if self._fence is not None:
-            items.append({"ConditionCheck": self._fence.condition()})
-        self._dynamodb.transact_write_items(TransactItems=items)
+        guards = [self._fence.guard()] if self._fence is not None else []
+        self._dynamodb.transact_write_items(TransactItems=[{"Put": put}, *guards])
 
     def _stands(self, event: Event) -> bool:
         """Return whether exactly this event is in the table."""
-        key = {"stream": {"S": STREAM}, "seq": {"N": str(event.seq)}}
-        found = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        answer = self._dynamodb.get_item(TableName=self._table, Key=_key(event.seq), ConsistentRead=True)
+        found = answer.get("Item")
         return found is not None and self._read(found) == event
 
     def _locked(self, *, lost: bool) -> Locked:
@@ -155,7 +195,30 @@ class DynamoJournal:
         return Locked(said, fix="invoke history --env ENV")
 
     def _read(self, item: Mapping[str, Any]) -> Event:
-        return Event.from_mapping(json.loads(item["event"]["S"]), origin=f"journal {self._table} #{item['seq']['N']}")
+        origin = f"{self._name} #{item['seq']['N']}"
+        try:
+            return Event.from_mapping(json.loads(_text(item, "event")), origin=origin)
+        except (ConfigurationError, ValueError) as error:
+            said = error.message if isinstance(error, ConfigurationError) else f"{origin} is no event: {error}"
+            raise JournalError(said, fix="invoke audit.verify --env ENV") from error
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    """Return a text of an item; empty when it has none."""
+    return str(item.get(name, {}).get("S", ""))
+
+
+def _key(seq: int) -> dict[str, Any]:
+    return {"stream": {"S": STREAM}, "seq": {"N": str(seq)}}
+
+
+def _stored(item: Mapping[str, Any]) -> JournalItem:
+    """Return an item that anyone may have written: what is missing is empty, and a number may be no whole one."""
+    return JournalItem(
+        seq=int(Decimal(item["seq"]["N"])),
+        sha256=_text(item, "sha256"),
+        text=_text(item, "event"),
+    )
 
 
 def _reasons(error: botocore.exceptions.ClientError) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ Layout:
     releases/<id>.tar.gz, releases/<id>.json      the release and its manifest with provenance; immutable
     airflow/versions/<version>.tar.gz, .sha256    what Airflow unpacks; immutable
     airflow/CURRENT                               the pointer; the only object that changes
-    plans/<id>.json                               every plan that was applied
+    plans/<id>.json                               every plan that people were shown or that was applied
+    policies/<digest>.json                        every policy that plans were judged by
+    terraform-plans/<digest>.tfplan               Terraform's plan files that were reviewed; for deployers only
     dbt/<slot>/manifest.json                      what dbt built into a slot, to tell what changed since
 
 Rules:
@@ -17,8 +19,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -29,12 +33,15 @@ from slipway.documents import canonical
 from slipway.errors import ConfigurationError, Stale, StepFailed, Unavailable
 from slipway.observation import Pointer
 from slipway.plan import Plan
+from slipway.policy import Policy
 from slipway.ports import Outcome, Progress
 from slipway.release import FOLDERS, Manifest, Provenance, Release, Version, files_in, version_archive
 from slipway.step import UploadVersion
 
 _T = TypeVar("_T")
 POINTER = "airflow/CURRENT"
+_READERS = 16  # objects fetched at the same time
+_ID_START = re.compile(r"[0-9a-f]{8,64}")  # eight digits tell plans apart
 _SHOWN = 5  # files in one message
 _ATTEMPTS = 5  # of the pointer, when S3 is still busy with another write of it
 _PAUSE_S = 0.1  # before the second attempt; twice as long before each that follows
@@ -147,6 +154,56 @@ class ReleaseBucket:
         found = self._get(f"dbt/{slot}/manifest.json")
         return found[0] if found else None
 
+    def plan(self, start: str) -> Plan:
+        """Return the plan whose id begins with `start`.
+
+        Raises:
+            ConfigurationError: there is none, there are several, or it is not what its id says.
+        """
+        keys = self._plan_keys(start) if _ID_START.fullmatch(start) else []
+        if len(keys) != 1:
+            said = "several plans begin" if keys else "no plan begins"
+            raise ConfigurationError(
+                f"{said} with {start!r} in s3://{self.bucket}", fix="invoke plan --env ENV shows and keeps one"
+            )
+        content = self._get(keys[0])
+        plan = Plan.from_bytes(content[0] if content else b"", origin=f"s3://{self.bucket}/{keys[0]}")
+        if keys[0] != f"plans/{plan.id}.json":
+            raise ConfigurationError(f"s3://{self.bucket}/{keys[0]} is not what its id says", fix=_BRING_BACK)
+        return plan
+
+    def _plan_keys(self, start: str) -> list[str]:
+        def read() -> list[str]:
+            page = self._s3.list_objects_v2(Bucket=self.bucket, Prefix=f"plans/{start}", MaxKeys=2)
+            return [one["Key"] for one in page.get("Contents", ())]
+
+        return self._translated("plans/", read)
+
+    def document(self, key: str) -> dict[str, Any] | None:
+        """Return what a JSON object holds as it is kept, or None: `plans/<id>.json`, `policies/<digest>.json`."""
+        found = self._get(key)
+        return _object_in(found[0], origin=f"s3://{self.bucket}/{key}") if found else None
+
+    def plan_digests(self, plans: Iterable[str]) -> dict[str, str]:
+        """Return the digest of what is kept under each plan's id; one that is not kept is left out."""
+
+        def digest(plan: str) -> tuple[str, str] | None:
+            found = self._get(f"plans/{plan}.json")
+            return (plan, hashlib.sha256(found[0]).hexdigest()) if found else None
+
+        with ThreadPoolExecutor(max_workers=_READERS) as pool:
+            return dict(one for one in pool.map(digest, plans) if one is not None)
+
+    def policy(self, digest: str) -> Policy | None:
+        """Return a policy that plans were judged by, or None when it is not kept."""
+        found = self._get(f"policies/{digest}.json")
+        return Policy.from_bytes(found[0], origin=f"s3://{self.bucket}/policies/{digest}.json") if found else None
+
+    def terraform_plan(self, digest: str) -> bytes | None:
+        """Return a plan file of Terraform's that was reviewed, or None."""
+        found = self._get(f"terraform-plans/{digest}.tfplan")
+        return found[0] if found else None
+
     # ---- writing -----------------------------------------------------------------------------------------------
 
     def is_uploaded(self, step: UploadVersion) -> bool:
@@ -221,9 +278,14 @@ class ReleaseBucket:
         """Keep dbt's manifest of a slot that was built."""
         self._put(f"dbt/{slot}/manifest.json", content)
 
-    def put_plan(self, plan: Plan) -> None:
-        """Keep a plan under its id."""
+    def put_plan(self, plan: Plan, policy: Policy) -> None:
+        """Keep a plan under its id, and the policy it names under its digest."""
         self._put(f"plans/{plan.id}.json", plan.to_bytes())
+        self._put(f"policies/{policy.digest}.json", policy.to_bytes())
+
+    def put_terraform_plan(self, digest: str, content: bytes) -> None:
+        """Keep a plan file of Terraform's under the digest of what it would change."""
+        self._put(f"terraform-plans/{digest}.tfplan", content)
 
     def _get(self, key: str) -> tuple[bytes, str] | None:
         def read() -> tuple[bytes, str] | None:

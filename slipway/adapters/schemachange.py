@@ -14,17 +14,22 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 
+from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.process import run
+from slipway.adapters.query import Queries
 from slipway.adapters.snowflake import HISTORY_TABLE, OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
 from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
-from slipway.errors import StepFailed
+from slipway.errors import StepFailed, Unavailable
 from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, Script, pending_scripts, scripts_in
 from slipway.observation import AppliedMigration
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
 from slipway.step import MigrateWarehouse
+
+_MOST_QUERIES = 10_000  # the most QUERY_HISTORY gives, newest first
 
 
 class Schemachange:
@@ -53,30 +58,55 @@ class Schemachange:
 
         Raises:
             StepFailed: a script failed; those before it stand, and so does what it committed itself.
+            Unavailable: the warehouse was lost meanwhile; the same stands.
         """
-        ops = self._environment.warehouse.ops_database
-        self._session.run(*bookkeeping(ops))
-        before = self._facts.migration_runs()
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            code, lines = run(
-                self._command(Path(folder)),
-                environment=self._variables(),
-                on_line=lambda line: progress(_plain(line)[:160]),
-                timeout_s=self._environment.timeouts.migrate_s,
-            )
-        outside_s = time.monotonic() - began
-        ran = _grown(before, self._facts.migration_runs())
-        self._record(ran, ended_well=code == 0)
+        tag = f"{self._session.query_tag}:migrate:{token_hex(4)}"  # of this run alone
+        with self._session.noting() as queries:
+            self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
+            before = self._facts.migration_runs()
+            began = time.monotonic()
+            code, lines = self._run(tag, progress)
+            outside_s = time.monotonic() - began
+            ran = _grown(before, self._facts.migration_runs())
+            self._record(ran, ended_well=code == 0)
+        if code and any(map(is_loss, map(_plain, lines))):
+            raise Unavailable(f"the warehouse was lost during the migration: {_cause(lines)}", fix=FIX)
         if code:
             raise StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
         return Outcome(
             summary=f"{len(step.scripts)} script(s) applied",
-            evidence={"scripts": list(step.scripts)},
+            evidence={"scripts": list(step.scripts), **self._queries(tag).evidence(), "session": queries.evidence()},
             outside_s=outside_s,
         )
 
-    def _command(self, folder: Path) -> list[str]:
+    def _run(self, tag: str, progress: Progress) -> tuple[int, list[str]]:
+        with tempfile.TemporaryDirectory() as folder:
+            ended = run(
+                self._command(Path(folder), tag),
+                environment=self._variables(),
+                on_line=lambda line: progress(_plain(line)[:160]),
+                timeout_s=self._environment.timeouts.migrate_s,
+                watch=self._session.require_answer,
+            )
+        self._session.require_answer()
+        return ended
+
+    def _queries(self, tag: str) -> Queries:
+        """Return the queries of a run of schemachange, which does not tell their ids: Snowflake knows them by the tag.
+
+        https://docs.snowflake.com/en/sql-reference/functions/query_history
+        """
+        queries = Queries(tag=tag)
+        rows = self._session.rows(
+            f"SELECT QUERY_ID FROM TABLE({self._environment.warehouse.ops_database}.INFORMATION_SCHEMA."
+            f"QUERY_HISTORY(RESULT_LIMIT => {_MOST_QUERIES})) "
+            "WHERE CONTAINS(QUERY_TAG, %s) ORDER BY START_TIME, QUERY_ID",
+            [tag],
+        )
+        queries.note(str(row[0]) for row in rows)
+        return queries
+
+    def _command(self, folder: Path, tag: str) -> list[str]:
         warehouse = self._environment.warehouse
         variables = {
             "environment": self._environment.name.upper(),
@@ -91,6 +121,7 @@ class Schemachange:
                 "root-folder": str(self._tree / "snowflake_migrations" / SCRIPTS_FOLDER),
                 "change-history-table": f"{warehouse.ops_database}.{OPS_SCHEMA}.{HISTORY_TABLE}",
                 "create-change-history-table": True,
+                "query-tag": tag,  # schemachange puts its version before it, and a script's name behind
                 "vars": variables,
             },
             "snowflake": {

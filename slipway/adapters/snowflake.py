@@ -1,17 +1,10 @@
-"""The warehouse: one connection as the deployer, the facts it holds, and the publishing of a slot.
-
-Publishing (docs/adr/0004-publish-by-database-swap.md): the published schemas stand in a database that holds thin views
-only. The next one is made beside it, with the grants of the live one, and `ALTER DATABASE .. SWAP WITH` exchanges the
-two at one instant, so that a reader joining two schemas never sees two releases.
-https://docs.snowflake.com/en/sql-reference/sql/alter-database
-"""
+"""The warehouse: one connection as the deployer, and the facts it holds."""
 
 from __future__ import annotations
 
 import logging
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,34 +13,29 @@ from typing import Any
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=r".*doesn't match a supported version")  # of its own requests
     import snowflake.connector
-    import snowflake.connector.errors
-from slipway.adapters.grant import (
-    Contents,
-    Grant,
-    contents_of,
-    future_grants,
-    present_grants,
-    quoted,
-    those_within,
-)
+from slipway.adapters.grant import contents_of
 from slipway.adapters.private_key import private_key
+from slipway.adapters.query import Queries
+from slipway.adapters.snowflake_failure import (
+    LoginRefused,
+    MissingObject,
+    SessionEnded,
+    translated,
+    translated_login,
+    waits,
+)
 from slipway.adapters.surroundings import is_loopback, reach_directly
 from slipway.config import Principal, Warehouse
-from slipway.errors import StepFailed, Unavailable
+from slipway.errors import Unavailable
 from slipway.observation import AppliedMigration, Published, WarehouseFacts
-from slipway.ports import Outcome, Progress
-from slipway.slot import MARKER_SCHEMA, MARKER_VIEW, PUBLISHED_LAYERS, schema_in, slots_among
-from slipway.step import PublishSlot
+from slipway.slot import MARKER_SCHEMA, MARKER_VIEW, PUBLISHED_LAYERS, slots_among
 
 logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
 
 OPS_SCHEMA = "SLIPWAY"  # in the ops database
 HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
-_NO_OBJECT = 2003  # Snowflake: object does not exist or not authorized
-_NO_DATABASE = 2043
-# Snowflake: the user or its secret is not known, the token is not signed by its key, the role is not granted to it
-_NO_LOGIN = (390100, 390144, 390186, 390189)
+STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +56,14 @@ class Address:
 
 
 class Session:
-    """One connection of one principal, opened when first used; statements are tagged with the deployment."""
+    """One connection of one principal, opened when first used; statements are tagged with the environment.
+
+    A connection that was lost is not used again: the statement it was lost in may have been run or not, so it is not
+    repeated here, and the next one opens another.
+
+    Attributes:
+        query_tag: what QUERY_HISTORY knows its statements by.
+    """
 
     def __init__(
         self,
@@ -80,8 +75,9 @@ class Session:
         query_tag: str = "slipway",
     ) -> None:
         self._warehouse, self._principal, self._address = warehouse, principal, address
-        self._key_file, self._query_tag = key_file, query_tag
+        self._key_file, self.query_tag = key_file, query_tag
         self._connection: Any = None
+        self._noting: list[Queries] = []
 
     def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows.
@@ -90,19 +86,53 @@ class Session:
             MissingObject: something it names is not there, or the role may not see it.
             StepFailed: Snowflake refused it.
             LoginRefused: Snowflake does not let the principal in.
-            Unavailable: the warehouse does not answer.
+            Unavailable: the warehouse does not answer, or ended the session. Whether it ran the statement is unknown.
             ConfigurationError: there is no fit private key.
         """
+        found, query = self._ask(statement, values)
+        for queries in self._noting:
+            queries.note([query])
+        return found
+
+    def require_answer(self) -> None:
+        """Return when the warehouse answers now, over another connection if this one was lost.
+
+        Raises:
+            Unavailable: it does not.
+
+        What is asked for this is not noted.
+        """
+        try:
+            self._ask("SELECT 1")
+        except SessionEnded:
+            self._ask("SELECT 1")
+
+    def _ask(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[tuple[Any, ...]], str | None]:
+        """Return the rows of a statement and its id."""
         if self._connection is None:
             self._connection = self._connect()
-        with _translated(statement, self._address), self._connection.cursor() as cursor:
-            cursor.execute(statement, tuple(values) or None)
-            return list(cursor.fetchall())
+        try:
+            with translated(statement, host=self._address.host), self._connection.cursor() as cursor:
+                cursor.execute(statement, tuple(values) or None)
+                return list(cursor.fetchall()), cursor.sfqid
+        except Unavailable:
+            self._connection = None  # the connector ends its session when this process ends, if it can
+            raise
 
     def run(self, *statements: str) -> None:
         """Run statements one after the other."""
         for statement in statements:
             self.rows(statement)
+
+    @contextmanager
+    def noting(self) -> Iterator[Queries]:
+        """Give what notes the ids of the statements that are run until the end of the block."""
+        queries = Queries(tag=self.query_tag)
+        self._noting.append(queries)
+        try:
+            yield queries
+        finally:
+            self._noting.remove(queries)
 
     def close(self) -> None:
         """End the session on the server too."""
@@ -116,7 +146,7 @@ class Session:
         host = self._address.host
         if host and is_loopback(host):
             reach_directly(host)
-        try:
+        with translated_login(self._principal, self._key_file, host=host):
             return snowflake.connector.connect(
                 account=self._warehouse.account,
                 user=self._principal.user,
@@ -124,33 +154,13 @@ class Session:
                 warehouse=self._warehouse.warehouse,
                 private_key=key,
                 authenticator="SNOWFLAKE_JWT",
-                session_parameters={"QUERY_TAG": self._query_tag},
+                session_parameters={"QUERY_TAG": self.query_tag},
                 login_timeout=10,  # seconds
-                network_timeout=60,  # seconds
+                network_timeout=STATEMENT_S,
+                backoff_policy=waits,
                 platform_detection_timeout_seconds=0.0,  # it would look for a cloud around this process
                 **self._address.parameters(),
             )
-        except snowflake.connector.errors.Error as error:
-            if error.errno in _NO_LOGIN:
-                raise LoginRefused(self._principal, self._key_file, _first_line(error)) from error
-            raise _no_answer(error, self._address) from error
-
-
-class LoginRefused(Unavailable):
-    """The warehouse answers and does not let the principal in: an unknown user, another key, a role not granted."""
-
-    def __init__(self, principal: Principal, key_file: Path, reason: str) -> None:
-        user, role = principal.user, principal.role
-        super().__init__(
-            f"the warehouse refuses {user} with role {role}: {reason}",
-            fix=f"register the public key of {key_file} (ALTER USER {user} SET RSA_PUBLIC_KEY = '..'), "
-            f"and GRANT ROLE {role} TO USER {user}",
-        )
-        self.principal = principal
-
-
-class MissingObject(StepFailed):
-    """Something a statement names is not there, or the role may not see it."""
 
 
 class SnowflakeFacts:
@@ -265,115 +275,6 @@ def _hidden(name: str, because: str) -> MissingObject:
     )
 
 
-class SlotPublisher:
-    """Makes a slot what readers see."""
-
-    def __init__(self, session: Session, warehouse: Warehouse, facts: SnowflakeFacts) -> None:
-        self._session, self._warehouse, self._facts = session, warehouse, facts
-
-    def is_published(self, step: PublishSlot) -> bool:
-        """Probe of the publish step."""
-        live = self._facts.published()
-        return live is not None and live.slot == step.slot
-
-    def publish(self, step: PublishSlot, progress: Progress) -> Outcome:
-        """Make the next published database, grant on it what is granted on the live one, and swap it in.
-
-        Raises:
-            StepFailed: a published layer of the slot is empty, or a grant cannot be given again; readers see what they
-                saw before.
-        """
-        live, following = self._warehouse.marts_database, f"{self._warehouse.marts_database}__NEXT"
-        began = time.monotonic()
-        views = {layer: self._relations(layer, step.slot) for layer in PUBLISHED_LAYERS}
-        if empty := [schema_in(layer, step.slot) for layer, names in views.items() if not names]:
-            raise StepFailed(
-                f"{' and '.join(empty)}: nothing to publish, and readers would find nothing there",
-                fix="see that dbt builds a model into it, commit, deploy again",
-            )
-        progress(f"making {following}")
-        kept = self._grants_on(live)
-        self._make(following, views, step, kept)
-        wanted = those_within(kept, contents_of(self._session.rows, following))
-        self._grant(following, wanted)
-        self._require(wanted, following)
-        progress(f"swapping {live} with {following}")
-        swap = f"ALTER DATABASE {live} SWAP WITH {following}"
-        self._session.run(swap)
-        try:
-            self._require(wanted, live)
-        except StepFailed:
-            self._session.run(swap)
-            raise
-        self._session.run(f"DROP DATABASE {following}")
-        count = sum(map(len, views.values()))
-        return Outcome(
-            summary=f"{count} views of {', '.join(PUBLISHED_LAYERS)} swapped in at one instant",
-            evidence={"slot": step.slot, "views": count, "grants": len(wanted), "replaces": step.replaces},
-            outside_s=time.monotonic() - began,
-        )
-
-    def _relations(self, layer: str, slot: str) -> list[str]:
-        rows = self._session.rows(
-            f"SELECT TABLE_NAME FROM {self._warehouse.analytics_database}.INFORMATION_SCHEMA.TABLES "
-            "WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME",
-            [schema_in(layer, slot)],
-        )
-        return [str(row[0]) for row in rows]
-
-    def _make(self, database: str, views: Contents, step: PublishSlot, kept: frozenset[Grant]) -> None:
-        """Make the database; future grants before what they are on, so that what is new gets them too."""
-        run = self._session.run
-        run(f"CREATE OR REPLACE DATABASE {database}")
-        self._give((one for one in kept if one.is_future and not one.path), database)
-        for schema in (*views, MARKER_SCHEMA):
-            run(f"CREATE SCHEMA {database}.{schema}")
-            self._give((one for one in kept if one.is_future and one.path == (schema,)), database)
-        for layer, names in views.items():
-            source = f"{self._warehouse.analytics_database}.{schema_in(layer, step.slot)}"
-            for name in map(quoted, names):
-                run(f"CREATE VIEW {database}.{layer}.{name} AS SELECT * FROM {source}.{name}")
-        run(
-            f"CREATE VIEW {database}.{MARKER_SCHEMA}.{MARKER_VIEW} AS "
-            f"SELECT '{step.slot}' AS SLOT, '{step.release}' AS RELEASE"
-        )
-
-    def _grant(self, database: str, wanted: frozenset[Grant]) -> None:
-        role = self._warehouse.reader_role
-        self._session.run(f"GRANT USAGE ON DATABASE {database} TO ROLE {role}")
-        for schema in (*PUBLISHED_LAYERS, MARKER_SCHEMA):
-            self._session.run(
-                f"GRANT USAGE ON SCHEMA {database}.{schema} TO ROLE {role}",
-                f"GRANT SELECT ON ALL VIEWS IN SCHEMA {database}.{schema} TO ROLE {role}",
-            )
-        self._give(wanted - self._grants_on(database), database)
-
-    def _give(self, grants: Iterable[Grant], database: str) -> None:
-        for one in sorted(grants):
-            try:
-                self._session.run(one.statement(database))
-            except StepFailed as error:
-                raise StepFailed(
-                    f"a grant on the published database cannot be given on the next one: {one}: {error.message}",
-                    fix=f"revoke it and grant to roles on what is there, or GRANT MANAGE GRANTS ON ACCOUNT TO ROLE "
-                    f"{self._warehouse.deployer.role}; then deploy again",
-                ) from error
-
-    def _require(self, wanted: frozenset[Grant], database: str) -> None:
-        if missing := sorted(wanted - self._grants_on(database)):
-            raise StepFailed(
-                f"{len(missing)} grant(s) on the published database did not follow to the next one: {missing[0]}",
-                fix="revoke it, or grant it anew after the deployment, and deploy again",
-            )
-
-    def _grants_on(self, database: str) -> frozenset[Grant]:
-        rows, contents = self._session.rows, contents_of(self._session.rows, database)
-        owner, reader = self._warehouse.deployer.role, self._warehouse.reader_role
-        return present_grants(rows, database, contents, owner=owner) | future_grants(
-            rows, database, contents, reader=reader
-        )
-
-
 def bookkeeping(ops_database: str) -> tuple[str, ...]:
     """Return the statements that make Slipway's own tables: which slots are complete, what scripts were applied."""
     schema = f"{ops_database}.{OPS_SCHEMA}"
@@ -392,27 +293,3 @@ def statements_in(script: str, variables: Mapping[str, str]) -> tuple[str, ...]:
         script = script.replace("{{ " + name + " }}", value)
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     return tuple(text for part in "\n".join(lines).split(";") if (text := part.strip()))
-
-
-@contextmanager
-def _translated(statement: str, address: Address) -> Iterator[None]:
-    try:
-        yield
-    except snowflake.connector.errors.ProgrammingError as error:
-        kind = MissingObject if error.errno in (_NO_OBJECT, _NO_DATABASE) else StepFailed
-        raise kind(f"Snowflake refused: {_first_line(error)} (query {error.sfqid}): {_shortened(statement)}") from error
-    except snowflake.connector.errors.Error as error:
-        raise _no_answer(error, address) from error
-
-
-def _no_answer(error: Exception, address: Address) -> Unavailable:
-    fix = "invoke sandbox.status" if address.host else "see that the account's name is right and the network reaches it"
-    return Unavailable(f"the warehouse does not answer: {_first_line(error)}", fix=fix)
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(getattr(error, "msg", None) or error).split())[:300]
-
-
-def _shortened(statement: str) -> str:
-    return " ".join(statement.split())[:160]

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import boto3
-
 from slipway import config
+from slipway.adapters.aws import Aws
 from slipway.config import ENVIRONMENTS, Environment
 from slipway.errors import Unavailable
 from slipway.sandbox import airflow, environment, postgres, sources
-from slipway.sandbox.aws.environment import python_environment, terraform_environment
+from slipway.sandbox.aws.environment import REGION, python_environment, terraform_environment
+from slipway.sandbox.aws.people import OPERATOR, ensure_people, enter, read_people
 from slipway.sandbox.key import ensure_keys
 from slipway.sandbox.process import LOOPBACK, Process, port_for
 
@@ -73,6 +73,30 @@ class Platform:
     def terraform_variables(self) -> dict[str, str]:
         """What a Terraform child must see to find the embedded AWS."""
         return terraform_environment(self._aws.port("proxy"))
+
+    @property
+    def people_file(self) -> Path:
+        """The access keys of the platform's people, as profiles that every AWS tool reads."""
+        return self.root / "aws-credentials"
+
+    def aws_credentials(self, profile: str | None, role: str | None) -> Mapping[str, str]:
+        """Return the credentials by which a person acts: their own, or those of a new session of a role.
+
+        Args:
+            profile: one of the platform's people; None or anyone else is the operator, who enters no role.
+            role: name of a role, e.g. `finedge-prod-approver`; its session is called like the person.
+
+        Returns:
+            `aws_access_key_id`, `aws_secret_access_key` and, of a session, `aws_session_token`.
+
+        Raises:
+            NotBootstrapped: there is no such role yet.
+            StepFailed: the role does not let this person in.
+        """
+        person = read_people(self.people_file).get(profile or "")
+        if profile is None or person is None:
+            return OPERATOR
+        return person if role is None else enter(self.aws_endpoint, person, role=role, session_name=profile)
 
     @property
     def snowflake_port(self) -> int:
@@ -203,6 +227,8 @@ class Platform:
         command += ["--proxy-port", str(ports["proxy"]), "--ready-file", str(ready), "--state", str(self.root / "aws")]
         started = self._aws.ensure(command, environment=self._child(), ports=ports, cwd=self.project)
         self._aws.wait_ready(lambda: answers(f"http://{LOOPBACK}:{ports['http']}/moto-api/"), timeout_s=READY_S)
+        if started or not self.people_file.exists():
+            ensure_people(f"http://{LOOPBACK}:{ports['http']}", self.people_file)
         if started:
             progress("aws ready")
 
@@ -222,17 +248,9 @@ class Platform:
     def _load_sources(self, database: postgres.PostgresEndpoint, progress: Progress) -> None:
         database.create_database(SOURCE_DATABASE)
         today = datetime.now(UTC).date()
-        variables = self.aws_variables()
-        client = boto3.client(
-            "s3",
-            endpoint_url=variables["AWS_ENDPOINT_URL"],
-            region_name=variables["AWS_REGION"],
-            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-        )
         summary = sources.load(
             postgres_dsn=database.dsn(SOURCE_DATABASE),
-            s3=client,
+            s3=Aws(region=REGION, endpoint=self.aws_endpoint, credentials=OPERATOR).s3,  # whatever AWS_PROFILE says
             bucket=SOURCE_BUCKET,
             day0=today,
             on_progress=progress,

@@ -11,8 +11,8 @@ from invoke import Context, task
 from slipway import render
 from slipway.adapters.airflow import ALL, OPEN_STATES, Airflow, DagRun
 from slipway.errors import StepFailed
+from slipway.operation import open_site
 from slipway.tasks.boundary import PROJECT, boundary, progress
-from slipway.wiring import open_site
 
 _ENV = "the environment: dev, staging or prod"
 POLL_S = 3.0  # seconds between two looks at Airflow

@@ -8,41 +8,55 @@ from typing import Any
 
 from invoke import Context, task
 
-from slipway import config, gate, render
+from slipway import config, render
 from slipway.adapters.git import Git
 from slipway.errors import Blocked, NotBootstrapped
-from slipway.launch import Launch, launch
+from slipway.launch import Launch, Order, judge, launch
 from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
+from slipway.operation import Operation, bootstrap, open_site, operate, operate_earlier
+from slipway.plan import Plan
+from slipway.record import Record
+from slipway.release import short
 from slipway.rollback import Live, live_in, previous_deployment, rollback_target
+from slipway.site import Site
 from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
-from slipway.wiring import Operation, Site, bootstrap, open_site, operate, operate_earlier
 
 _ENV = "the environment: dev, staging or prod"
 NOTHING_LIVE = Live(version=None, slot=None)
 _JSON = "print one JSON document on standard output"
 
 
-@task(help={"env": _ENV, "json": _JSON})
+@task(
+    help={
+        "env": _ENV,
+        "plan": "apply exactly this plan (its id, or the first 8 digits or more), as it was reviewed",
+        "break-glass": "an emergency: lift what can wait, with the signatures of those who broke the glass",
+        "json": _JSON,
+    }
+)
 @boundary
-def deploy(_: Context, env: str, json: bool = False) -> None:
-    """Make the commit checked out live.
+def deploy(_: Context, env: str, plan: str = "", break_glass: bool = False, json: bool = False) -> None:
+    """Make the commit checked out live, or exactly the plan that was reviewed.
 
     Example: invoke deploy --env staging
+    Example: invoke deploy --env prod --plan 3f2a9c1b04de
     """
     began = time.monotonic()
     config.load(env, folder=PROJECT / "config")  # what is wrong with it is told before anything starts
     git = Git(PROJECT)
     git.refuse_dirty()
-    release = git.release_at("HEAD")
+    git.release_at("HEAD")
     with progress() as shown:
         with shown.phase("platform ready"):
             opened = open_site(PROJECT, env, start=True, progress=shown)
         with opened as site, ThreadPoolExecutor(max_workers=1) as pool:
             pool.submit(lambda: site.airflow)  # from nothing it takes 20 s, and is needed only to observe
-            operation = operate(site, release)
+            reviewed = site.bucket.plan(plan) if plan else None
+            operation = operate(site, reviewed.commit or "HEAD" if reviewed else "HEAD")
             _bootstrap_embedded(site, operation, shown)
+            order = Order(purpose="deploy", choose=lambda: operation, plan=reviewed, breaks_glass=break_glass)
             with stops_at_boundaries(shown) as is_stopping:
-                done = launch(site, lambda: operation, purpose="deploy", listener=shown, is_stopping=is_stopping)
+                done = launch(site, order, listener=shown, is_stopping=is_stopping)
             _show(site, done, seconds=time.monotonic() - began, as_json=json)
 
 
@@ -63,33 +77,68 @@ def rollback(_: Context, env: str, json: bool = False) -> None:
             return operate_earlier(site, target)
 
         with stops_at_boundaries(shown) as is_stopping:
-            done = launch(site, previous, purpose="rollback", listener=shown, is_stopping=is_stopping)
+            order = Order(purpose="rollback", choose=previous)
+            done = launch(site, order, listener=shown, is_stopping=is_stopping)
         _show(site, done, seconds=time.monotonic() - began, as_json=json)
 
 
 @task(help={"env": _ENV, "json": _JSON})
 @boundary
 def plan(_: Context, env: str, json: bool = False) -> None:
-    """Show what a deployment would do, and what blocks it.
+    """Show what a deployment would do, keep it for approval, and say what blocks it.
 
     Example: invoke plan --env staging
     """
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
-        site.require_bootstrapped()
-        git = Git(PROJECT)
-        operation = operate(site, git.release_at("HEAD"))
-        if dirty := git.dirty_files():
-            shown.note(f"not in this plan, because not committed: {', '.join(dirty)}")
-        shown.examining()
-        report, seen, planned = operation.examine("deploy")
-        shown.examined(planned)
-        blockers = gate.evaluate(planned, operation.release, report, seen)
+        operation, seen, planned = _examine(site, shown)
+        record = Record(site)
+        if not planned.is_empty:
+            record.keep_plan(operation, planned)
+        verdict = judge(record, operation, planned, seen)
         if json:
-            render.print_json(render.plan_document(planned, blockers, site.history()))
+            render.print_json(render.plan_document(planned, verdict.obstacles, site.history()))
         else:
-            render.show_plan(planned, blockers, site.history())
-    if blockers:
-        raise Blocked(f"{len(blockers)} gate(s) refuse the plan")
+            render.show_plan(planned, verdict.obstacles, site.history())
+            if verdict.is_open and not planned.is_empty:
+                render.out().print(f"apply exactly this: invoke deploy --env {env} --plan {short(planned.id)}")
+    if not verdict.only_waits:
+        raise Blocked(f"{len(verdict.obstacles)} gate(s) refuse the plan")
+
+
+@task(
+    help={
+        "env": _ENV,
+        "break-glass": "as if the glass was broken",
+        "json": _JSON,
+    }
+)
+@boundary
+def explain(_: Context, env: str, break_glass: bool = False, json: bool = False) -> None:
+    """Show every gate that stands before a deployment, open or not.
+
+    Example: invoke explain --env prod
+    """
+    with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        operation, seen, planned = _examine(site, shown)
+        verdict = judge(Record(site), operation, planned, seen, breaks_glass=break_glass)
+    if json:
+        render.print_json(render.explain_document(planned, verdict.results))
+    else:
+        render.show_explained(planned, verdict.results)
+    if not verdict.is_open:
+        raise Blocked(f"{len(verdict.obstacles)} gate(s) refuse the plan")
+
+
+def _examine(site: Site, shown: render.Progress) -> tuple[Operation, Observation, Plan]:
+    """Return what a deployment of the commit checked out would be, told as it is found out."""
+    site.require_bootstrapped()
+    operation = operate(site)
+    if dirty := Git(PROJECT).dirty_files():
+        shown.note(f"not in this plan, because not committed: {', '.join(dirty)}")
+    shown.examining()
+    seen, planned = operation.examine("deploy")
+    shown.examined(planned)
+    return operation, seen, planned
 
 
 @task(help={"env": _ENV, "json": _JSON})
@@ -166,4 +215,5 @@ def _status(site: Site) -> dict[str, Any]:
         site.expected_dags(past),
         past,
         previous.release if previous else None,
+        Record(site).unreviewed(),
     )

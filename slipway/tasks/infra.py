@@ -6,9 +6,9 @@ from invoke import Context, task
 
 from slipway import render
 from slipway.adapters.git import Git
+from slipway.operation import bootstrap as bootstrap_environment
+from slipway.operation import open_site, operate
 from slipway.tasks.boundary import PROJECT, boundary, progress
-from slipway.wiring import bootstrap as bootstrap_environment
-from slipway.wiring import open_site, operate
 
 _ENV = "the environment: dev, staging or prod"
 
@@ -22,7 +22,7 @@ def plan(_: Context, env: str, json: bool = False) -> None:
     """
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
-        operation = operate(site, Git(PROJECT).release_at("HEAD"))
+        operation = operate(site)
         shown("terraform plan")
         facts = operation.infrastructure.facts(plan=True)
     if json:
@@ -41,7 +41,7 @@ def bootstrap(_: Context, env: str) -> None:
     git = Git(PROJECT)
     git.refuse_dirty()
     with progress() as shown, open_site(PROJECT, env, start=True, progress=shown) as site:
-        operation = operate(site, git.release_at("HEAD"))
+        operation = operate(site)
         with shown.phase(f"{env} bootstrapped: Terraform root, databases, roles"):
             bootstrap_environment(site, operation, shown)
 
@@ -55,5 +55,5 @@ def unlock(_: Context, env: str, lock_id: str) -> None:
     """
     with open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
-        operate(site, Git(PROJECT).release_at("HEAD")).infrastructure.unlock(lock_id)
+        operate(site).infrastructure.unlock(lock_id)
     render.out().print(f"{env}: the lock {lock_id} is gone; invoke infra.plan --env {env} shows what is left to do")

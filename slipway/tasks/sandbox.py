@@ -8,9 +8,9 @@ from invoke import Context, task
 
 from slipway import render
 from slipway.errors import Unavailable
+from slipway.operation import open_site
 from slipway.sandbox.platform import Platform
 from slipway.tasks.boundary import PROJECT, boundary, progress
-from slipway.wiring import open_site
 
 
 @task(help={"env": "also start this environment's Airflow"})

@@ -13,7 +13,7 @@ from .door import Door, before
 
 TABLE = "finedge-staging-deployments"
 BUCKET = "finedge-staging-releases"
-CREDENTIALS = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+CREDENTIALS = {"aws_access_key_id": "embedded", "aws_secret_access_key": "embedded"}
 
 
 @pytest.fixture(scope="session")

@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
 from slipway.adapters.aws import Aws
 from slipway.adapters.journal import DynamoJournal, now_iso
 from slipway.adapters.lease import _KEY, DynamoLease
 from slipway.deployment import GENESIS
-from slipway.errors import Locked, Unavailable
+from slipway.errors import JournalError, Locked, NotBootstrapped, Unavailable
+from slipway.patience import Patience
 
-from .conftest import TABLE
+from .conftest import CREDENTIALS, TABLE
 from .door import LOST, Answer, Door
 
 
@@ -140,3 +144,124 @@ def test_no_expression_names_an_attribute_by_a_reserved_word(aws: Aws) -> None:
 def test_a_table_that_is_not_there_is_said_so_with_the_region(aws: Aws) -> None:
     with pytest.raises(Unavailable, match=r"eu-west-1(.|\n)*infra\.bootstrap"):
         DynamoJournal(aws.dynamodb, "finedge-nowhere-deployments").events()
+
+
+AWAY = Answer(status=503)
+
+
+@pytest.fixture
+def asking_once(aws: Aws, door: Door) -> Any:
+    """A client behind the door that does not ask again by itself."""
+    once = Config(retries={"total_max_attempts": 1})
+    return boto3.client("dynamodb", endpoint_url=door.endpoint, region_name=aws.region, config=once, **CREDENTIALS)
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.mark.parametrize("request_name", ["Query", "TransactWriteItems"])
+def test_within_a_deployment_a_table_that_is_away_for_a_while_is_asked_again(
+    aws: Aws, asking_once: Any, door: Door, told: list[str], request_name: str
+) -> None:
+    patience = Patience(tell=told.append)
+    with DynamoLease(asking_once, TABLE, environment="staging", by="ann", patience=patience) as held:
+        for _ in range(3):
+            door.next(request_name, AWAY)
+        DynamoJournal(asking_once, TABLE).fenced_by(held).append("d-1", "began", {})
+    assert not door.incidents
+    assert [re.sub(r": .*;", ":", line) for line in told] == [f"journal {TABLE}: trying again (0 s of 90)"]
+    assert deployments(aws) == ["d-1"]
+
+
+def test_an_answer_that_is_lost_before_the_table_goes_away_leaves_one_event(
+    aws: Aws, asking_once: Any, door: Door
+) -> None:
+    with DynamoLease(asking_once, TABLE, environment="staging", by="ann") as held:
+        journal = DynamoJournal(asking_once, TABLE).fenced_by(held)
+        door.next("TransactWriteItems", LOST)
+        door.next("TransactWriteItems", AWAY)
+        door.next("GetItem", AWAY)  # also when it is asked what stands there
+        first = journal.append("d-1", "began", {"steps": ("infra", "build")})
+        second = journal.append("d-1", "verifying", {})
+    assert not door.incidents
+    assert DynamoJournal(aws.dynamodb, TABLE).events() == (first, second)
+
+
+def test_patience_ends_and_then_it_is_over_until_there_is_an_answer(aws: Aws, asking_once: Any, door: Door) -> None:
+    patience = Patience(limit_s=1)
+    with DynamoLease(asking_once, TABLE, environment="staging", by="ann", patience=patience) as held:
+        journal = DynamoJournal(asking_once, TABLE).fenced_by(held)
+        journal.append("d-1", "began", {})
+        for _ in range(50):
+            door.next("Query", AWAY)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="asks for patience"):
+            journal.append("d-1", "verifying", {})
+        ended = time.monotonic()
+        left = len(door.incidents)
+        with pytest.raises(Unavailable):
+            journal.append("d-1", "failed", {})
+        assert 1 <= ended - began < 10
+        assert len(door.incidents) == left - 1
+        door.incidents.clear()
+        journal.append("d-1", "failed", {})
+    assert [event.kind for event in DynamoJournal(aws.dynamodb, TABLE).events()] == ["began", "failed"]
+
+
+def test_outside_of_a_deployment_it_is_asked_once(asking_once: Any, door: Door) -> None:
+    door.next("Query", AWAY)
+    with pytest.raises(Unavailable):
+        DynamoJournal(asking_once, TABLE).events()
+    assert not door.incidents
+
+
+def test_a_table_that_is_not_there_is_not_waited_for(aws: Aws, told: list[str]) -> None:
+    patience = Patience(tell=told.append)
+    with DynamoLease(aws.dynamodb, TABLE, environment="staging", by="ann", patience=patience) as held:
+        journal = DynamoJournal(aws.dynamodb, "finedge-nowhere-deployments").fenced_by(held)
+        with pytest.raises(NotBootstrapped):
+            journal.append("d-1", "began", {})
+    assert told == []
+
+
+@pytest.mark.parametrize(("tell_every_s", "lines"), [(0.0, 3), (20.0, 1)])
+def test_waiting_is_told_now_and_then_with_how_long(tell_every_s: float, lines: int) -> None:
+    told: list[str] = []
+    answers = iter([False, False, False, True])
+
+    def question() -> str:
+        if not next(answers):
+            raise Unavailable("away")
+        return "there"
+
+    patience = Patience(limit_s=30, tell=told.append, tell_every_s=tell_every_s)
+    assert patience.ask(question, within_s=20) == "there"
+    assert len(told) == lines
+    assert all(re.fullmatch(r"away; trying again \(\d+ s of 20\)", line) for line in told)
+
+
+def test_an_event_is_returned_as_it_will_be_read(aws: Aws) -> None:
+    written = DynamoJournal(aws.dynamodb, TABLE).append("d-1", "began", {"dags": ("a", "b"), "nested": {"one": (1,)}})
+    assert DynamoJournal(aws.dynamodb, TABLE).events() == (written,)
+
+
+def test_items_are_told_as_they_are_stored_page_by_page(aws: Aws) -> None:
+    journal = DynamoJournal(aws.dynamodb, TABLE)
+    written = [journal.append("d-1", "failed", {"message": "x" * 300_000}) for _ in range(5)]
+    stored = DynamoJournal(aws.dynamodb, TABLE).items()
+    assert [item.seq for item in stored] == [1, 2, 3, 4, 5]
+    assert [item.sha256 for item in stored] == [event.sha256 for event in written]
+    assert [item.text.encode() for item in stored] == [event.to_bytes() for event in written]
+    assert DynamoJournal(aws.dynamodb, TABLE).events() == tuple(written)
+
+
+@pytest.mark.parametrize("text", [{"S": "{"}, {"S": "{}"}, {"S": "[]"}, {"N": "1"}, None])
+def test_nothing_is_written_on_top_of_an_item_that_holds_no_event(aws: Aws, text: dict[str, str] | None) -> None:
+    item = {"stream": {"S": "journal"}, "seq": {"N": "1"}} | ({"event": text} if text else {})
+    aws.dynamodb.put_item(TableName=TABLE, Item=item)
+    journal = DynamoJournal(aws.dynamodb, TABLE)
+    with pytest.raises(JournalError, match=rf"journal {TABLE} #1"):
+        journal.append("d-1", "began", {})
+    assert [(one.seq, one.sha256) for one in journal.items()] == [(1, "")]

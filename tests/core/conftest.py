@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from slipway import gate
 from slipway.deployment import GENESIS, Event, EventKind
 from slipway.errors import Locked, StepFailed
 from slipway.observation import (
@@ -21,10 +23,13 @@ from slipway.observation import (
     WarehouseFacts,
 )
 from slipway.plan import Plan, build_plan
+from slipway.policy import LANES, Policy
 from slipway.ports import Effects, Outcome, Progress
 from slipway.release import Provenance, Release, Version, build_release
 from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, UploadVersion
 
+NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday
+PEOPLE = ("ana", "ben", "chris", "pat")
 DAG_IDS = ("card_transactions", "customers")
 
 FILES: Mapping[str, bytes] = {
@@ -51,6 +56,50 @@ def version_in_staging(release: Release, **settings: str | int) -> Version:
     return Version(
         environment="staging", release=release.id, slot=release.slot, settings={"dbt_threads": 4, **settings}
     )
+
+
+def commit_by(*authors: str, commit: str = "c" * 40) -> Provenance:
+    return Provenance(commit=commit, committed_at="2026-11-01T00:00:00+00:00", subject="s", authors=authors)
+
+
+def policy_of(**changes: Any) -> Policy:
+    """Return a policy in which staging asks for nothing, and prod for one approval and a success in staging."""
+    lanes = {lane: {"approvals": 1, "budget_minutes": 15} for lane in LANES}
+    content: dict[str, Any] = {
+        "automation": ["noreply@forge.example"],
+        "people": {name: {"identities": [name], "emails": [f"{name}@finedge.example"]} for name in PEOPLE},
+        "approvals": {"ttl_hours": 24},
+        "break_glass": {"people": 2, "minutes": 60},
+        "lanes": {
+            "dags": {"gates": ["dags.import"]},
+            "dbt": {"gates": ["dbt.compile"]},
+            "migration": {"gates": ["migration.edited", "migration.order", "migration.undo"]},
+            "config": {"gates": ["dags.import"]},
+            "infra": {"gates": ["infra.destroys-data"]},
+        },
+        "environments": {"staging": {}, "prod": {"after": "staging", "lanes": lanes}},
+    }
+    return Policy.from_mapping({**content, **changes}, origin="policy")
+
+
+def case_of(plan: Plan, release: Release, seen: Observation, **facts: Any) -> gate.Case:
+    """Return the case of a plan, with nothing said about it but `facts`."""
+    return gate.Case(
+        **{
+            "plan": plan,
+            "release": release,
+            "seen": seen,
+            "checks": gate.CheckReport(),
+            "policy": policy_of(),
+            "now": NOW,
+            **facts,
+        }
+    )
+
+
+def obstacles(plan: Plan, release: Release, seen: Observation, **facts: Any) -> tuple[gate.Result, ...]:
+    """Return what stands in the way of a plan."""
+    return gate.evaluate(case_of(plan, release, seen, **facts)).obstacles
 
 
 @dataclass
@@ -101,7 +150,7 @@ class MemoryEnvironment:
 
     def plan(self, release: Release, version: Version, **options: Any) -> Plan:
         self.releases[release.id] = release
-        return build_plan(release, version, self.observe(), dag_ids=DAG_IDS, **options)
+        return build_plan(release, version, self.observe(), **{"dag_ids": DAG_IDS, "policy": "p" * 64, **options})
 
     def effects(self) -> Effects:
         return Effects(infrastructure=self, releases=self, migrations=self, slots=self, orchestrator=self)

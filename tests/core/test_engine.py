@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from slipway import engine
 from slipway.deployment import fold
-from slipway.errors import Interrupted, Locked, Stale, StepFailed, VerificationFailed
+from slipway.errors import Interrupted, Locked, Stale, StepFailed, Unavailable, VerificationFailed
+from slipway.observation import Published
+from slipway.plan import Plan, moved_by_others
+from slipway.ports import Effects
 from slipway.release import Release, Version
 from slipway.rollback import live_in, previous_deployment
 
@@ -25,6 +29,7 @@ class Silent:
     def step_moved(self, *_: Any) -> None: ...
     def step_ended(self, *_: Any, **__: Any) -> None: ...
     def verifying(self) -> None: ...
+    def waiting(self, line: str) -> None: ...
 
 
 def deploy(
@@ -33,26 +38,37 @@ def deploy(
     release: Release,
     version: Version,
     *,
+    plan: Plan | None = None,
+    found_after: Plan | None = None,
     deployment: str = "d-1",
-    resumes: bool = False,
     lease: MemoryLease | None = None,
     stop_after: int = 10**6,
+    patience_s: float = 0.0,
 ) -> Any:
-    plan = environment.plan(release, version)
+    """Deploy, going on with the last deployment by its own plan when it did not end."""
+    last = next((one for one in fold(journal.events()) if one.id == deployment), None)
+    resumes = last is not None and last.state != "succeeded"
+    plan = plan or environment.plan(release, version)
     asked = iter(range(10**6))
     return engine.apply(
-        plan,
-        deployment=deployment,
-        by="ann",
-        commit=release.provenance.commit,
-        resumes=resumes,
-        effects=environment.effects(),
-        journal=journal,
-        lease=lease or MemoryLease(),
-        observe_base=lambda: environment.observe(infrastructure=False),
-        replan=lambda: environment.plan(release, version),
-        listener=Silent(),
-        is_stopping=lambda: next(asked) >= stop_after,
+        engine.Assignment(
+            plan=plan,
+            deployment=deployment,
+            by="ann",
+            resumes=resumes,
+            begun=last.begun if last and last.plan == plan.id else (),
+            done=last.done if last and last.plan == plan.id else (),
+        ),
+        engine.Surroundings(
+            effects=environment.effects(),
+            journal=journal,
+            lease=lease or MemoryLease(),
+            observe_base=lambda: environment.observe(infrastructure=False),
+            look_again=lambda: (environment.observe(), found_after or environment.plan(release, version)),
+            listener=Silent(),
+            is_stopping=lambda: next(asked) >= stop_after,
+            patience_s=patience_s,
+        ),
     )
 
 
@@ -88,7 +104,7 @@ def test_a_step_that_fails_leaves_those_before_it_and_a_rerun_does_only_the_rest
     assert failed.state == "failed"
     assert [step.state for step in failed.steps] == ["done"] * KINDS.index(kind) + ["failed"]
     environment.fails_at = None
-    done = deploy(environment, journal, release, version, resumes=True)
+    done = deploy(environment, journal, release, version)
     assert done.state == "succeeded"
     assert environment.counts == dict.fromkeys(KINDS, 1)
 
@@ -100,7 +116,7 @@ def test_a_stop_is_obeyed_between_steps_and_the_rerun_converges(stop_after: int)
     with pytest.raises(Interrupted):
         deploy(environment, journal, release, version, stop_after=stop_after)
     assert sum(environment.counts.values()) == stop_after
-    assert deploy(environment, journal, release, version, resumes=True).state == "succeeded"
+    assert deploy(environment, journal, release, version).state == "succeeded"
     assert environment.counts == dict.fromkeys(KINDS, 1)
 
 
@@ -117,20 +133,7 @@ def test_a_plan_whose_base_moved_changes_nothing(environment: MemoryEnvironment,
     plan = environment.plan(release, version)
     environment.serial = 7
     with pytest.raises(Stale, match="serial 0 -> 7"):
-        engine.apply(
-            plan,
-            deployment="d-1",
-            by="ann",
-            commit=None,
-            resumes=False,
-            effects=environment.effects(),
-            journal=journal,
-            lease=MemoryLease(),
-            observe_base=lambda: environment.observe(infrastructure=False),
-            replan=lambda: plan,
-            listener=Silent(),
-            is_stopping=lambda: False,
-        )
+        deploy(environment, journal, release, version, plan=plan)
     assert environment.counts == {}
     assert journal.events() == ()
 
@@ -142,20 +145,7 @@ def test_a_deployment_whose_next_plan_is_not_empty_has_failed(
     version = version_in_staging(release)
     plan = environment.plan(release, version)
     with pytest.raises(VerificationFailed, match="still something to do"):
-        engine.apply(
-            plan,
-            deployment="d-1",
-            by="ann",
-            commit=None,
-            resumes=False,
-            effects=environment.effects(),
-            journal=journal,
-            lease=MemoryLease(),
-            observe_base=lambda: environment.observe(infrastructure=False),
-            replan=lambda: plan,
-            listener=Silent(),
-            is_stopping=lambda: False,
-        )
+        deploy(environment, journal, release, version, plan=plan, found_after=plan)
     assert fold(journal.events())[0].state == "failed"
 
 
@@ -187,20 +177,7 @@ def test_what_is_already_so_is_recorded_as_found_and_not_done_again(
     plan = environment.plan(release, version)
     upload = next(step for step in plan.steps if step.kind == "upload")
     environment.versions[version.version] = upload.archive_sha256  # someone else uploaded it meanwhile
-    done = engine.apply(
-        plan,
-        deployment="d-1",
-        by="ann",
-        commit=None,
-        resumes=False,
-        effects=environment.effects(),
-        journal=journal,
-        lease=MemoryLease(),
-        observe_base=lambda: environment.observe(infrastructure=False),
-        replan=lambda: environment.plan(release, version),
-        listener=Silent(),
-        is_stopping=lambda: False,
-    )
+    done = deploy(environment, journal, release, version, plan=plan)
     assert environment.counts == {kind: 1 for kind in KINDS if kind != "upload"}
     assert [step.state for step in done.steps if step.kind == "upload"] == ["found done"]
     assert done.dags == DAG_IDS
@@ -212,4 +189,191 @@ def test_once_the_lease_is_lost_the_journal_is_someone_elses(
     release = release_of()
     with pytest.raises(Locked):
         deploy(environment, journal, release, version_in_staging(release), lease=MemoryLease(checks=3))
-    assert [event.kind for event in journal.events()][-1] == "step-done"
+    assert [event.kind for event in journal.events()][-1] == "step-started"
+
+
+class Killed(BaseException):
+    """The process died here."""
+
+
+class Mortal:
+    """An environment's ports, in which the process dies at one step: before its effect, or after it."""
+
+    def __init__(self, environment: MemoryEnvironment, kind: str, point: str) -> None:
+        self._environment, self._kind, self._point = environment, kind, point
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._environment, name)
+        if EFFECT_OF.get(name) != self._kind:
+            return method
+
+        def dies(*arguments: Any) -> Any:
+            if self._point == "after":
+                method(*arguments)
+            raise Killed
+
+        return dies
+
+
+EFFECT_OF = {
+    "apply": "infra",
+    "upload": "upload",
+    "migrate": "migrate",
+    "build": "build",
+    "publish": "publish",
+    "flip": "flip",
+}
+
+
+def die(environment: MemoryEnvironment, journal: MemoryJournal, plan: Plan, kind: str, point: str) -> None:
+    """Apply a plan in a process that dies at one step."""
+    ports: Any = Mortal(environment, kind, point)
+    with pytest.raises(Killed):
+        engine.apply(
+            engine.Assignment(plan=plan, deployment="d-1", by="ann"),
+            engine.Surroundings(
+                effects=Effects(
+                    infrastructure=ports, releases=ports, migrations=ports, slots=ports, orchestrator=ports
+                ),
+                journal=journal,
+                lease=MemoryLease(),
+                observe_base=lambda: environment.observe(infrastructure=False),
+                look_again=lambda: (environment.observe(), plan),
+                listener=Silent(),
+                is_stopping=lambda: False,
+            ),
+        )
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_plan_of_a_process_that_died_is_gone_on_with_and_every_effect_happens_once(
+    kind: str, point: str, environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    release = release_of()
+    version = version_in_staging(release)
+    plan = environment.plan(release, version)
+    die(environment, journal, plan, kind, point)
+    (unfinished,) = fold(journal.events())
+    assert unfinished.steps[-1].state == "unknown"
+    assert moved_by_others(plan, environment.observe(infrastructure=False).base, begun=unfinished.begun) == ()
+    done = deploy(environment, journal, release, version, plan=plan)
+    assert done.state == "succeeded"
+    assert environment.counts == dict.fromkeys(KINDS, 1)
+    undisturbed = MemoryEnvironment()
+    deploy(undisturbed, MemoryJournal(), release, version)
+    assert undisturbed.observe() == environment.observe()
+
+
+@given(
+    kind=st.sampled_from(KINDS),
+    point=st.sampled_from(["before", "after"]),
+    again=st.sampled_from(KINDS),
+    again_point=st.sampled_from(["before", "after"]),
+)
+def test_dying_twice_changes_nothing_in_the_end(kind: str, point: str, again: str, again_point: str) -> None:
+    environment, journal, release = MemoryEnvironment(), MemoryJournal(), release_of()
+    version = version_in_staging(release)
+    plan = environment.plan(release, version)
+    die(environment, journal, plan, kind, point)
+    mortal: Any = Mortal(environment, again, again_point)
+    (unfinished,) = fold(journal.events())
+    around = engine.Surroundings(
+        effects=Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal),
+        journal=journal,
+        lease=MemoryLease(),
+        observe_base=lambda: environment.observe(infrastructure=False),
+        look_again=lambda: (environment.observe(), environment.plan(release, version)),
+        listener=Silent(),
+        is_stopping=lambda: False,
+    )
+    work = engine.Assignment(plan=plan, deployment="d-1", by="ann", resumes=True, begun=unfinished.begun)
+    with suppress(Killed):
+        engine.apply(work, around)
+    if fold(journal.events())[0].state != "succeeded":
+        deploy(environment, journal, release, version, plan=plan)
+    assert fold(journal.events())[0].state == "succeeded"
+    assert environment.counts == dict.fromkeys(KINDS, 1)
+
+
+@pytest.mark.parametrize(
+    ("meddle", "said"),
+    [
+        ({"serial": 9}, "Terraform state"),
+        ({"published": Published(slot="DEADBEEF", release="x")}, "published slot"),
+        ({"complete": {"DEADBEEF"}}, "complete slots"),
+    ],
+)
+def test_what_someone_else_moved_meanwhile_is_not_taken_for_our_own_work(
+    meddle: dict[str, Any], said: str, environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    release = release_of()
+    plan = environment.plan(release, version_in_staging(release))
+    die(environment, journal, plan, "upload", "after")
+    environment.serial, environment.infra_plan = 1, None
+    for name, value in meddle.items():
+        setattr(environment, name, value)
+    begun = fold(journal.events())[0].begun - ({"infra"} if "serial" in meddle else frozenset())
+    assert said in moved_by_others(plan, environment.observe(infrastructure=False).base, begun=begun)[-1]
+
+
+def test_a_slot_built_anew_is_not_built_a_third_time_once_the_journal_has_it(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    release = release_of()
+    version = version_in_staging(release)
+    environment.complete = {release.slot}
+    plan = environment.plan(release, version, once_live=[release.slot])
+    die(environment, journal, plan, "publish", "before")
+    assert environment.counts["build"] == 1
+    deploy(environment, journal, release, version, plan=plan)
+    assert environment.counts["build"] == 1
+
+
+@given(failures=st.integers(min_value=0, max_value=3), kind=st.sampled_from(KINDS), after=st.booleans())
+def test_a_part_that_answers_again_is_asked_what_was_done_and_nothing_is_done_twice(
+    failures: int, kind: str, after: bool
+) -> None:
+    environment, journal, release = MemoryEnvironment(), MemoryJournal(), release_of()
+    version = version_in_staging(release)
+    plan = environment.plan(release, version)
+    left = iter([True] * failures + [False] * 100)
+
+    class Flaky(Mortal):
+        def __getattr__(self, name: str) -> Any:
+            method = getattr(self._environment, name)
+            if EFFECT_OF.get(name) != self._kind:
+                return method
+
+            def may_fail(*arguments: Any) -> Any:
+                if not next(left):
+                    return method(*arguments)
+                if after:
+                    method(*arguments)
+                raise Unavailable("the answer was lost")
+
+            return may_fail
+
+    ports: Any = Flaky(environment, kind, "")
+    waited: list[str] = []
+
+    class Listening(Silent):
+        def waiting(self, line: str) -> None:
+            waited.append(line)
+
+    done = engine.apply(
+        engine.Assignment(plan=plan, deployment="d-1", by="ann"),
+        engine.Surroundings(
+            effects=Effects(infrastructure=ports, releases=ports, migrations=ports, slots=ports, orchestrator=ports),
+            journal=journal,
+            lease=MemoryLease(),
+            observe_base=lambda: environment.observe(infrastructure=False),
+            look_again=lambda: (environment.observe(), environment.plan(release, version)),
+            listener=Listening(),
+            is_stopping=lambda: False,
+            pause_s=0.0,
+        ),
+    )
+    assert done.state == "succeeded"
+    assert environment.counts == dict.fromkeys(KINDS, 1)
+    assert waited == (["the answer was lost; trying again (0 s of 120)"] if failures else [])

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
-EDGE = {"render.py", "wiring.py", "launch.py"}
+EDGE = {"render.py", "site.py", "operation.py", "record.py", "launch.py"}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
+
+
+OUTSIDE = tuple(f"slipway.{name}" for name in ("tasks", "sandbox", "engine", "site", "operation", "record", "launch"))
 
 
 def imports_of(path: Path) -> set[str]:
@@ -34,7 +37,8 @@ def test_core_imports_only_core_pydantic_and_the_standard_library(path: Path) ->
         if top == "slipway":
             assert name.split(".")[1] + ".py" in {one.name for one in CORE} | {"__init__.py"}, name
         else:
-            assert top == "pydantic" or top in sys.stdlib_module_names, name
+            waits = path.name == "patience.py" and top == "tenacity"  # for what does not answer
+            assert waits or top == "pydantic" or top in sys.stdlib_module_names, name
 
 
 @pytest.mark.parametrize("folder", ["adapters", "sandbox"])
@@ -45,7 +49,7 @@ def test_only_tasks_import_invoke(folder: str) -> None:
         assert not any(name.split(".")[0] == "invoke" for name in imports_of(path)), path
 
 
-def test_adapters_import_neither_tasks_nor_wiring() -> None:
+def test_adapters_import_nothing_of_what_uses_them() -> None:
     for path in (SLIPWAY / "adapters").glob("*.py"):
         for name in imports_of(path):
-            assert not name.startswith(("slipway.tasks", "slipway.wiring", "slipway.sandbox", "slipway.engine")), path
+            assert not name.startswith(OUTSIDE), path

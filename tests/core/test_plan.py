@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from slipway.engine import is_done
-from slipway.gate import CheckReport, Problem, evaluate
+from slipway.gate import CheckReport, Problem
 from slipway.observation import AppliedMigration
 from slipway.plan import Plan
 from slipway.release import Release
 from slipway.step import BuildSlot, FlipPointer, summarise
 
-from .conftest import DAG_IDS, MemoryEnvironment, MemoryJournal, release_of, version_in_staging
+from .conftest import DAG_IDS, MemoryEnvironment, MemoryJournal, obstacles, release_of, version_in_staging
 from .test_engine import deploy
 
 
@@ -54,7 +54,7 @@ def test_all_blockers_show_at_once_each_with_what_mends_it(environment: MemoryEn
     release = release_of({"snowflake_migrations/scripts/V1.5.0__late.sql": b"x"})
     plan = environment.plan(release, version_in_staging(release))
     checks = CheckReport(dag_problems=(Problem(file="dags/customers.py", message="NameError: x"),))
-    blockers = evaluate(plan, release, checks, environment.observe())
+    blockers = obstacles(plan, release, environment.observe(), checks=checks)
     assert [one.id for one in blockers] == ["dags.import", "migration.edited", "migration.undo"]
     assert all(one.fix for one in blockers)
 
@@ -65,9 +65,7 @@ def test_a_version_below_an_applied_one_is_refused(environment: MemoryEnvironmen
     )
     applied = release.manifest.components["migrations"]["scripts/V1.0.0__tables.sql"]
     environment.migrations = {"V1.0.0__tables.sql": applied}
-    blockers = evaluate(
-        environment.plan(release, version_in_staging(release)), release, CheckReport(), environment.observe()
-    )
+    blockers = obstacles(environment.plan(release, version_in_staging(release)), release, environment.observe())
     assert [one.id for one in blockers] == ["migration.order"]
 
 
@@ -183,11 +181,11 @@ def test_each_gate_refuses_by_itself(
     release = release_of()
     environment.destroys_data = destroys
     plan = environment.plan(release, version_in_staging(release))
-    assert [one.id for one in evaluate(plan, release, checks, environment.observe())] == [gate]
+    assert [one.id for one in obstacles(plan, release, environment.observe(), checks=checks)] == [gate]
 
 
 def test_data_is_safe_from_a_plan_that_does_not_touch_infrastructure(environment: MemoryEnvironment) -> None:
     release = release_of()
     environment.infra_plan, environment.destroys_data = None, ("module.table.aws_dynamodb_table.this",)
     plan = environment.plan(release, version_in_staging(release))
-    assert evaluate(plan, release, CheckReport(), environment.observe()) == ()
+    assert obstacles(plan, release, environment.observe()) == ()

@@ -65,7 +65,7 @@ class Server:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "slipway.sandbox.snowflake", "serve", "--state", str(self.folder / "state")]
-        command += ["--ready-file", str(ready)]
+        command += ["--ready-file", str(ready), "--port", str(self.port)]  # after a kill on the port it had
         if self._keys is not None:
             command += ["--keys", str(self._keys)]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -77,6 +77,11 @@ class Server:
             assert time.monotonic() < deadline, self.log
             time.sleep(0.02)
         self.port = int(ready.read_text())
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it was started and neither stopped nor killed since."""
+        return self._process is not None
 
     def stop(self) -> int:
         """End it as a service manager would; returns the exit code."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from slipway.adapters.terraform import Terraform
+from slipway.errors import SlipwayError
 from slipway.sandbox.aws import terraform_environment
 from slipway.sandbox.aws.instance import Instance
 from tests.terraform.conftest import ROOT, Applied
@@ -52,7 +53,7 @@ def test_nothing_is_written_into_the_configuration(staging: Applied) -> None:
 def test_outputs_name_what_slipway_uses(staging: Applied) -> None:
     outputs = staging.terraform.outputs()
 
-    assert outputs["buckets"] == {"landing": "finedge-staging-landing", "releases": "finedge-staging-releases"}
+    assert outputs["buckets"] == {one: f"finedge-staging-{one}" for one in ("evidence", "landing", "releases")}
     assert outputs["deployments_table"] == "finedge-staging-deployments"
     assert outputs["deployments_topic_arn"] == f"arn:aws:sns:eu-west-1:{ACCOUNT}:finedge-staging-deployments"
     assert {key["alias"] for key in outputs["keys"].values()} == {
@@ -62,7 +63,9 @@ def test_outputs_name_what_slipway_uses(staging: Applied) -> None:
     assert set(outputs["role_arns"]) == {"airflow", "approver", "deployer"}
 
 
-@pytest.mark.parametrize(("bucket", "versioning"), [("releases", "Enabled"), ("landing", None)])
+@pytest.mark.parametrize(
+    ("bucket", "versioning"), [("evidence", "Enabled"), ("releases", "Enabled"), ("landing", None)]
+)
 def test_buckets_are_private_and_encrypted(
     staging: Applied, client: Client, bucket: str, versioning: str | None
 ) -> None:
@@ -76,6 +79,15 @@ def test_buckets_are_private_and_encrypted(
     assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=name)["Policy"]
     s3.put_object(Bucket=name, Key="probe", Body=b"1")
     s3.delete_object(Bucket=name, Key="probe")
+
+
+def test_evidence_is_locked_from_the_moment_it_is_written(staging: Applied, client: Client) -> None:
+    s3, name = client("s3"), "finedge-staging-evidence"
+    configuration = s3.get_object_lock_configuration(Bucket=name)["ObjectLockConfiguration"]
+    retention = configuration["Rule"]["DefaultRetention"]
+
+    assert configuration["ObjectLockEnabled"] == "Enabled"
+    assert (retention["Mode"], retention["Days"]) == ("GOVERNANCE", 30)
 
 
 def test_the_deployment_table_is_a_numbered_stream_that_can_be_restored(staging: Applied, client: Client) -> None:
@@ -133,6 +145,25 @@ def test_a_changed_input_plans_that_change_and_no_other(staging: Applied, tmp_pa
     assert "user/ann" in change.fields[0].after
 
 
+def test_approvers_from_an_identity_center_are_named_by_its_tag(staging: Applied, tmp_path: Path) -> None:
+    tag = "${aws:PrincipalTag/userName}"
+    role = f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Approvers_0123456789"
+    named = {"approver_session_name": tag, "approver_principals": json.dumps([role])}
+    plan = staging.terraform.plan(tmp_path / "p.tfplan", variables=named)
+
+    assert plan.summary.updates == ("module.platform.module.approver.aws_iam_role.this",)
+    statement = json.loads(json.loads(plan.summary.changes[0].fields[0].after))["Statement"][0]
+    assert statement["Principal"] == {"AWS": role}
+    assert statement["Condition"] == {"StringEquals": {"sts:RoleSessionName": tag}}
+
+
+def test_a_session_named_by_a_tag_that_anyone_may_set_is_refused(staging: Applied, tmp_path: Path) -> None:
+    with pytest.raises(SlipwayError, match="needs approver_principals"):
+        staging.terraform.plan(
+            tmp_path / "p.tfplan", variables={"approver_session_name": "${aws:PrincipalTag/userName}"}
+        )
+
+
 def people(*names: str) -> str:
     return json.dumps([f"arn:aws:iam::{ACCOUNT}:user/{name}" for name in names])
 
@@ -151,12 +182,13 @@ def test_the_environments_not_applied_here_are_valid(
     assert terraform.validate() == ()
 
 
-def test_the_environments_differ_in_their_own_name_and_protection_only() -> None:
+def test_the_environments_differ_in_their_own_name_protection_and_retention_only() -> None:
     folder = ROOT / "terraform/environments"
     assert {path.name for path in folder.iterdir()} == set(ENVIRONMENTS)
     for name in ("outputs.tf", "variables.tf", "versions.tf", ".terraform.lock.hcl"):
         assert len({(folder / environment / name).read_text() for environment in ENVIRONMENTS}) == 1
     assert "protected                   = true" in (folder / "prod/main.tf").read_text()
+    assert 'evidence_lock = { mode = "COMPLIANCE", days = 2557 }' in (folder / "prod/main.tf").read_text()
 
 
 def test_the_lock_file_serves_linux_and_apple_machines() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from slipway.adapters.snowflake import Session, SlotPublisher, SnowflakeFacts, bookkeeping
+from slipway.adapters.publisher import SlotPublisher
+from slipway.adapters.snowflake import Session, SnowflakeFacts, bookkeeping
 from slipway.config import Environment
 from slipway.ports import Outcome
 from slipway.step import PublishSlot

@@ -17,7 +17,7 @@ import pytest
 from slipway.adapters.dbt import DbtSlots, ground_of
 from slipway.adapters.snowflake import Session
 from slipway.errors import ConfigurationError, StepFailed
-from slipway.ports import Outcome
+from slipway.ports import Outcome, Progress
 from slipway.step import BuildSlot
 from tests.dbt.warehouse import PROJECT, Server
 from tests.warehouse.place import Place, bare_place
@@ -98,8 +98,8 @@ class Small:
             key_file=key_file or self.place.server.key_of(transformer),
         )
 
-    def build(self, slot: str, *, clone_from: str | None = None) -> Outcome:
-        return self.slots().build(BuildSlot(slot=slot, release=slot * 8, clone_from=clone_from), lambda line: None)
+    def build(self, slot: str, *, clone_from: str | None = None, progress: Progress = lambda line: None) -> Outcome:
+        return self.slots().build(BuildSlot(slot=slot, release=slot * 8, clone_from=clone_from), progress)
 
     def relations(self, slot: str) -> set[str]:
         rows = self.place.deployer.rows(

@@ -13,6 +13,7 @@ import pytest
 from slipway.adapters.schemachange import Schemachange
 from slipway.errors import StepFailed
 from slipway.migration import pending_scripts
+from slipway.ports import Outcome, Progress
 from slipway.step import MigrateWarehouse
 from tests.migrations.migration import release_of
 from tests.warehouse.place import Place
@@ -49,13 +50,13 @@ class Scripts:
     def pending(self, scripts: Mapping[str, str]) -> tuple[str, ...]:
         return pending_scripts(self.component(scripts), self.place.facts.migrations())
 
-    def migrate(self, scripts: Mapping[str, str]) -> None:
+    def migrate(self, scripts: Mapping[str, str], progress: Progress = lambda line: None) -> Outcome:
         folder = self.tree / "snowflake_migrations" / "scripts"
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in scripts.items():
             (folder / name).write_text(text)
         release = release_of(self.component(scripts))
-        Schemachange(
+        return Schemachange(
             self.place.environment,
             release,
             self.tree,
@@ -63,7 +64,7 @@ class Scripts:
             facts=self.place.facts,
             address=self.place.server.address,
             key_file=self.place.server.key_of(self.place.environment.warehouse.deployer),
-        ).migrate(MigrateWarehouse(scripts=self.pending(scripts), release=release.id), lambda line: None)
+        ).migrate(MigrateWarehouse(scripts=self.pending(scripts), release=release.id), progress)
 
 
 def test_only_what_ran_is_recorded_and_a_failure_names_the_undo(place: Place, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ because one that silently stopped applying would show up as a signature that doe
    later, in threads, and lists what another thread is adding to; here S3 and DynamoDB answer one request at a time.
    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/WorkingWithItems.html (conditional writes)
+4. Object Lock: `object_lock.py` has a list of its own. Who may do what: `authorisation.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import wraps
 from threading import RLock
 from typing import Any
 
@@ -31,6 +31,9 @@ from moto.kms.responses import KmsResponse
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
+
+from slipway.sandbox.aws.object_lock import amend_object_lock
+from slipway.sandbox.aws.seam import replace_method
 
 _is_digest: ContextVar[bool] = ContextVar("message_is_digest", default=False)  # per request: doors serve in threads
 _amended: set[type] = set()
@@ -44,21 +47,17 @@ def amend() -> None:
     """
     if KmsResponse in _amended:
         return
-    _amend(KmsResponse, "sign", _noting_message_type)
-    _amend(KmsResponse, "verify", _noting_message_type)
-    _amend(ECDSAPrivateKey, "_ECDSAPrivateKey__hash_algorithm", _hash_of_digest)
-    _amend(RSAPrivateKey, "_RSAPrivateKey__padding_and_hash_algorithm", _padding_and_hash_of_digest)
-    _amend(FakeBucket, "get_permission", _with_transport_condition)
+    replace_method(KmsResponse, "sign", _noting_message_type)
+    replace_method(KmsResponse, "verify", _noting_message_type)
+    replace_method(ECDSAPrivateKey, "_ECDSAPrivateKey__hash_algorithm", _hash_of_digest)
+    replace_method(RSAPrivateKey, "_RSAPrivateKey__padding_and_hash_algorithm", _padding_and_hash_of_digest)
+    replace_method(FakeBucket, "get_permission", _with_transport_condition)
+    amend_object_lock()
     storage, tables = _OneAtATime(), _OneAtATime()
-    _amend(S3Response, "_key_response", storage)
-    _amend(S3Response, "_bucket_response", storage)
-    _amend(DynamoHandler, "call_action", tables)
+    replace_method(S3Response, "_key_response", storage)
+    replace_method(S3Response, "_bucket_response", storage)
+    replace_method(DynamoHandler, "call_action", tables)
     _amended.add(KmsResponse)
-
-
-def _amend(owner: type, name: str, amendment: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    original = getattr(owner, name)
-    setattr(owner, name, wraps(original)(amendment(original)))
 
 
 class _OneAtATime:

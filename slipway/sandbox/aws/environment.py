@@ -11,6 +11,7 @@ from slipway.errors import ConfigurationError
 
 REGION = "eu-west-1"
 ACCOUNT_ID = "123456789012"  # moto's default account
+ACCESS_KEY = "embedded"  # of the account's operator: who may do everything but sign what is another's to sign
 
 # Lower-case spellings count too: curl, requests and Go each read their own.
 _PROXY_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy", "no_proxy"})
@@ -55,8 +56,8 @@ def without_aws(surroundings: Mapping[str, str]) -> dict[str, str]:
 
 def _credentials() -> dict[str, str]:
     return {
-        "AWS_ACCESS_KEY_ID": "embedded",
-        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": ACCESS_KEY,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",

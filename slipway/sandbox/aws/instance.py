@@ -17,6 +17,8 @@ from slipway.errors import Unavailable
 
 _START_S = 60.0
 _STOP_S = 10.0
+# What runs for a block only has nobody to protect: the key that tests of clients use is the operator's, too.
+_SERVE = (sys.executable, "-m", "slipway.sandbox.aws", "serve", "--operator-key", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +47,7 @@ def running(folder: Path) -> Iterator[Instance]:
     ready_file.unlink(missing_ok=True)
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "slipway.sandbox.aws", "serve", "--ready-file", str(ready_file)],
+            [*_SERVE, "--ready-file", str(ready_file)],
             cwd=Path(__file__).parents[3],
             env=without_aws(os.environ),
             stdin=subprocess.DEVNULL,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from snowflake.connector.errors import ProgrammingError
 
 from slipway.sandbox.snowflake import error
-from slipway.sandbox.snowflake.privilege import RELATION_KINDS, Grant
+from slipway.sandbox.snowflake.privilege import RELATION_KINDS
 from slipway.sandbox.snowflake.reader import Name
 from slipway.sandbox.snowflake.registry import Registry
 
@@ -170,10 +170,6 @@ class Access:
             raise error.missing(_word(kind), ".".join(name))
         if "OWNERSHIP" not in held:
             raise error.insufficient(kind, name[-1])
-
-    def visible(self, session: Session, grants_of: Grant) -> bool:
-        """Tell whether SHOW may list a grant."""
-        return self.is_unrestricted(session) or grants_of.grantee in self.effective(session.role)
 
 
 def _word(kind: str) -> str:

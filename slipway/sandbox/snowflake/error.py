@@ -220,13 +220,11 @@ def translate(failure: BaseException) -> Error:
         return ProgrammingError(msg=failure.raw_msg or str(failure), errno=failure.errno, sqlstate=failure.sqlstate)
     if isinstance(failure, duckdb.Error):
         return _translate_duckdb(failure)
-    if isinstance(failure, UnsupportedError):
+    if isinstance(failure, (UnsupportedError, NotImplementedError)):  # the first is a SqlglotError too
         return unsupported(_first_line(failure))
     if isinstance(failure, SqlglotError):
         plain = re.sub(r"\x1b\[\d+m", "", str(failure))
         return syntax(plain)
-    if isinstance(failure, NotImplementedError):
-        return unsupported(_first_line(failure))
     return unsupported(f"this statement ({type(failure).__name__}: {_first_line(failure)[:400]})")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -34,7 +33,6 @@ from slipway.sandbox.snowflake.storage import Storage
 from slipway.sandbox.snowflake.store import GLOBAL
 
 HIDDEN_SCHEMAS = ("main", "_fs_information_schema", "information_schema", "pg_catalog")
-HIDDEN_DATABASES = ("memory", "system", "temp", GLOBAL, "_fs_history")
 DETACH_PATIENCE = 60.0  # seconds a database operation waits for the transactions that use the database
 MEMORY_LIMIT = "4GB"
 
@@ -62,7 +60,6 @@ class Instance:
         self.scratch.mkdir()
         self.gate = Gate()
         self.sessions: set[Session] = set()
-        self._sessions_changed = threading.Condition()
         self._root = duckdb.connect(":memory:", config={"lambda_syntax": "ENABLE_SINGLE_ARROW"})
         for setting in ("TimeZone = 'UTC'", f"memory_limit = '{MEMORY_LIMIT}'", "ieee_floating_point_ops = false"):
             self._root.execute(f"SET GLOBAL {setting}")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from slipway.sandbox.snowflake.reader import Name
 
-DATABASE_KINDS = frozenset({"DATABASE", "SCHEMA"})
 RELATION_KINDS = frozenset({"TABLE", "VIEW", "MATERIALIZED VIEW", "DYNAMIC TABLE", "EXTERNAL TABLE"})
 SCHEMA_OBJECT_KINDS = RELATION_KINDS | {
     "STAGE",

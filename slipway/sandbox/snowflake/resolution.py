@@ -177,13 +177,9 @@ def _is_cte(table: exp.Table) -> bool:
     while node is not None:
         parent = node.parent
         with_ = parent.args.get("with_") if parent is not None else None
-        if (
-            isinstance(with_, exp.With)
-            and parent is not None
-            and any(_defines(c, table, with_) for c in _before(with_, node))
-        ):
+        if isinstance(with_, exp.With) and parent is not None and any(_defines(c, table) for c in _before(with_, node)):
             return True
-        if isinstance(parent, exp.With) and any(_defines(c, table, parent) for c in _before(parent, node)):
+        if isinstance(parent, exp.With) and any(_defines(c, table) for c in _before(parent, node)):
             return True
         node = parent
     return False
@@ -198,7 +194,7 @@ def _before(with_: exp.With, node: exp.Expr) -> Iterator[exp.CTE]:
         yield cte
 
 
-def _defines(cte: exp.CTE, table: exp.Table, _with: exp.With) -> bool:
+def _defines(cte: exp.CTE, table: exp.Table) -> bool:
     return bool(cte.alias_or_name.upper() == table.name.upper())
 
 

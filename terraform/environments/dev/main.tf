@@ -24,4 +24,8 @@ module "platform" {
   sources_bucket              = var.sources_bucket
   deployer_principals         = var.deployer_principals
   approver_principals         = var.approver_principals
+  approver_session_name       = var.approver_session_name
+
+  # Rehearsals: long enough to look at, short enough to take the environment down again.
+  evidence_lock = { mode = "GOVERNANCE", days = 1 }
 }

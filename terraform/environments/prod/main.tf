@@ -24,4 +24,9 @@ module "platform" {
   sources_bucket              = var.sources_bucket
   deployer_principals         = var.deployer_principals
   approver_principals         = var.approver_principals
+  approver_session_name       = var.approver_session_name
+
+  # Seven years, as audit papers are kept. COMPLIANCE, because evidence is about the account's administrators too, and
+  # GOVERNANCE ends where one of them changes a policy.
+  evidence_lock = { mode = "COMPLIANCE", days = 2557 }
 }

@@ -24,4 +24,8 @@ module "platform" {
   sources_bucket              = var.sources_bucket
   deployer_principals         = var.deployer_principals
   approver_principals         = var.approver_principals
+  approver_session_name       = var.approver_session_name
+
+  # Longer than any release stays promotable to prod.
+  evidence_lock = { mode = "GOVERNANCE", days = 30 }
 }

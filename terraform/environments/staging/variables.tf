@@ -33,3 +33,9 @@ variable "approver_principals" {
   type        = list(string)
   default     = []
 }
+
+variable "approver_session_name" {
+  description = "What the session of an approver must be called: a policy variable that AWS fills in, so that a signature names its person. The default is the IAM user's name; with IAM Identity Center a tag of its session, such as $${aws:PrincipalTag/userName}."
+  type        = string
+  default     = "$${aws:username}"
+}

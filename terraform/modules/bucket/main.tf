@@ -2,8 +2,9 @@
 # be deleted is decided by releases and loads, not by age.
 
 resource "aws_s3_bucket" "this" {
-  bucket        = var.name
-  force_destroy = var.force_destroy
+  bucket              = var.name
+  force_destroy       = var.force_destroy
+  object_lock_enabled = var.lock != null
 }
 
 resource "aws_s3_bucket_public_access_block" "this" {
@@ -36,6 +37,21 @@ resource "aws_s3_bucket_versioning" "this" {
   }
 }
 
+# What is written without a retention of its own gets this one.
+resource "aws_s3_bucket_object_lock_configuration" "this" {
+  count  = var.lock != null ? 1 : 0
+  bucket = aws_s3_bucket.this.id
+
+  rule {
+    default_retention {
+      mode = var.lock.mode
+      days = var.lock.days
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
 data "aws_iam_policy_document" "this" {
   statement {
     sid       = "OnlyTLS"
@@ -52,6 +68,23 @@ data "aws_iam_policy_document" "this" {
       test     = "Bool"
       variable = "aws:SecureTransport"
       values   = ["false"]
+    }
+  }
+
+  # Whoever wants to cut a retention short has to change this policy first, and that shows in a plan.
+  dynamic "statement" {
+    for_each = var.lock != null ? [var.lock] : []
+
+    content {
+      sid       = "NobodyBypassesRetention"
+      effect    = "Deny"
+      actions   = ["s3:BypassGovernanceRetention"]
+      resources = ["${aws_s3_bucket.this.arn}/*"]
+
+      principals {
+        type        = "*"
+        identifiers = ["*"]
+      }
     }
   }
 }

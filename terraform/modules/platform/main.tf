@@ -63,6 +63,17 @@ module "landing_bucket" {
   force_destroy = !var.protected
 }
 
+# What happened, and who agreed. Never destroyed with its objects, whatever the environment: a lock that a destroy could
+# go around would be none.
+module "evidence_bucket" {
+  source = "../bucket"
+
+  name        = "${local.name}-evidence"
+  kms_key_arn = module.data_key.arn
+  versioned   = true
+  lock        = var.evidence_lock
+}
+
 module "deployments_table" {
   source = "../table"
 

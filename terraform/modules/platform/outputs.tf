@@ -1,6 +1,7 @@
 output "buckets" {
   description = "Purpose to bucket name."
   value = {
+    evidence = module.evidence_bucket.name
     landing  = module.landing_bucket.name
     releases = module.releases_bucket.name
   }

@@ -1,9 +1,18 @@
 # Who may touch what. The three roles share nothing but reading: a deployer cannot approve, an approver cannot deploy, and
-# pipelines can do neither. None of them may delete an item of the deployment table or administer a key.
+# pipelines can do neither. None of them may delete an item of the deployment table, a version of evidence or its retention,
+# or administer a key.
 
 locals {
   sources_bucket_arn = "arn:${local.partition}:s3:::${var.sources_bucket}"
   secret_arns        = { for name, secret in module.secret : name => secret.arn }
+
+  evidence_actions = {
+    read      = ["s3:GetObject", "s3:GetObjectRetention", "s3:GetObjectVersion"]
+    list      = ["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions"]
+    put       = ["s3:PutObject", "s3:PutObjectRetention"]
+    bend      = ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion", "s3:PutObjectLegalHold"]
+    configure = ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy", "s3:PutBucketVersioning"]
+  }
 }
 
 module "deployer" {
@@ -40,22 +49,43 @@ data "aws_iam_policy_document" "trust_people" {
   }
 
   statement {
-    actions = ["sts:AssumeRole", "sts:SetSourceIdentity"]
+    actions = ["sts:AssumeRole"]
 
     principals {
       type        = "AWS"
       identifiers = each.value
     }
 
-    # An approval is a person's: nothing without a second factor may give one.
+    # An approval is a person's: nothing without a second factor may give one. IAM Identity Center asks for it at its own
+    # door and leaves this key out; there the principals are a permission set's role, which nothing else can enter.
     dynamic "condition" {
-      for_each = each.key == "approver" ? ["true"] : []
+      for_each = each.key == "approver" && var.approver_session_name == "$${aws:username}" ? ["true"] : []
 
       content {
         test     = "Bool"
         variable = "aws:MultiFactorAuthPresent"
         values   = [condition.value]
       }
+    }
+
+    # The session's name is the last part of the ARN and of the user id that S3 and KMS see: it must be the person's own.
+    dynamic "condition" {
+      for_each = each.key == "approver" ? [var.approver_session_name] : []
+
+      content {
+        test     = "StringEquals"
+        variable = "sts:RoleSessionName"
+        values   = [replace(condition.value, "$", "&")]
+      }
+    }
+  }
+
+  statement {
+    actions = ["sts:SetSourceIdentity"]
+
+    principals {
+      type        = "AWS"
+      identifiers = each.value
     }
   }
 }
@@ -103,6 +133,46 @@ data "aws_iam_policy_document" "deployer" {
   }
 
   statement {
+    sid       = "EvidenceToWrite"
+    actions   = local.evidence_actions.put
+    resources = ["${module.evidence_bucket.arn}/checkpoints/*", "${module.evidence_bucket.arn}/deployments/*"]
+  }
+
+  statement {
+    sid       = "EvidenceToRead"
+    actions   = local.evidence_actions.read
+    resources = ["${module.evidence_bucket.arn}/*"]
+  }
+
+  statement {
+    sid       = "EvidenceNames"
+    actions   = local.evidence_actions.list
+    resources = [module.evidence_bucket.arn]
+  }
+
+  # Denied, not only left out: no policy attached to the role later can let a deployer approve or bend.
+  statement {
+    sid       = "NoApprovalOfItsOwn"
+    effect    = "Deny"
+    actions   = local.evidence_actions.put
+    resources = ["${module.evidence_bucket.arn}/approvals/*", "${module.evidence_bucket.arn}/reviews/*"]
+  }
+
+  statement {
+    sid       = "NoApprovalSignature"
+    effect    = "Deny"
+    actions   = ["kms:Sign"]
+    resources = [module.approvals_key.arn]
+  }
+
+  statement {
+    sid       = "NoBending"
+    effect    = "Deny"
+    actions   = concat(local.evidence_actions.bend, local.evidence_actions.configure)
+    resources = [module.evidence_bucket.arn, "${module.evidence_bucket.arn}/*"]
+  }
+
+  statement {
     sid       = "ApprovalsToCheck"
     actions   = ["kms:GetPublicKey", "kms:Verify"]
     resources = [module.approvals_key.arn]
@@ -134,10 +204,41 @@ data "aws_iam_policy_document" "approver" {
     resources = ["${module.releases_bucket.arn}/*"]
   }
 
+  # A saved Terraform plan shows sensitive values in clear.
   statement {
-    sid       = "Approvals"
-    actions   = ["s3:PutObject"]
-    resources = ["${module.releases_bucket.arn}/approvals/*"]
+    sid       = "NoPlanFiles"
+    effect    = "Deny"
+    actions   = ["s3:GetObject", "s3:GetObjectVersion"]
+    resources = ["${module.releases_bucket.arn}/terraform-plans/*"]
+  }
+
+  # Under one's own user id only, so that the key's name says who wrote it: all approvers sign with one key.
+  statement {
+    sid     = "OwnApprovals"
+    actions = local.evidence_actions.put
+    resources = [
+      "${module.evidence_bucket.arn}/approvals/*/&{aws:userid}.dsse.json",
+      "${module.evidence_bucket.arn}/reviews/*/&{aws:userid}.dsse.json",
+    ]
+  }
+
+  statement {
+    sid       = "EvidenceToRead"
+    actions   = local.evidence_actions.read
+    resources = ["${module.evidence_bucket.arn}/*"]
+  }
+
+  statement {
+    sid       = "EvidenceNames"
+    actions   = local.evidence_actions.list
+    resources = [module.evidence_bucket.arn]
+  }
+
+  statement {
+    sid       = "NoBending"
+    effect    = "Deny"
+    actions   = concat(local.evidence_actions.bend, local.evidence_actions.configure)
+    resources = [module.evidence_bucket.arn, "${module.evidence_bucket.arn}/*"]
   }
 
   statement {

@@ -33,6 +33,14 @@ variable "secret_recovery_window_days" {
   type        = number
 }
 
+variable "evidence_lock" {
+  description = "How evidence is kept from deletion: COMPLIANCE lets nobody delete a version or shorten its retention, not even the account's root; GOVERNANCE lets whoever may change the bucket's policy."
+  type = object({
+    mode = string
+    days = number
+  })
+}
+
 variable "sources_bucket" {
   description = "Bucket that partners put their files into; read only."
   type        = string
@@ -58,4 +66,20 @@ variable "approver_principals" {
   description = "ARNs that may become the approver, with a second factor. Empty: whom IAM of this account allows."
   type        = list(string)
   default     = []
+}
+
+variable "approver_session_name" {
+  description = "What the session of an approver must be called: a policy variable that AWS fills in, so that a signature names its person. The default is the IAM user's name; with IAM Identity Center a tag of its session, such as $${aws:PrincipalTag/userName}."
+  type        = string
+  default     = "$${aws:username}"
+
+  validation {
+    condition     = can(regex("^\\$\\{aws:(username|PrincipalTag/[A-Za-z0-9_.:/=+@-]+)\\}$", var.approver_session_name))
+    error_message = "The session name is $${aws:username}, or $${aws:PrincipalTag/KEY} for a tag that the identity provider sets."
+  }
+
+  validation {
+    condition     = var.approver_session_name == "$${aws:username}" || length(var.approver_principals) > 0
+    error_message = "A session named by a tag needs approver_principals: anyone who may tag a user could take any name."
+  }
 }

@@ -1,0 +1,196 @@
+"""The evidence bucket: bundles, checkpoints, approvals and reviews, each signed, each written once.
+
+Rules:
+- Object Lock keeps what is written; the retention is the bucket's own default, so that no writer can choose less.
+  https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html
+- Nothing is ever written over: an object with a second version was tampered with.
+- Which name a person may write is IAM's: an approval counts only under the caller's own user id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import botocore.exceptions
+from securesystemslib.signer import Signer
+
+from slipway.adapters.aws import code_of, translated
+from slipway.adapters.signing import BadSignature, PublicKey, opened, signed
+from slipway.approval import Approval, Review, Signed, SignedReview
+from slipway.audit import Kept, approval_key, bundle_key, checkpoint_key, review_key
+from slipway.errors import ConfigurationError
+from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, REVIEW_TYPE, Bundle, Checkpoint, statement_of
+
+_READERS = 16  # objects fetched at the same time
+
+
+class EvidenceBucket:
+    """Reads and writes one environment's evidence."""
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        self._s3, self.bucket = s3, bucket
+
+    # ---- writing -----------------------------------------------------------------------------------------------
+
+    def seal(self, bundle: Bundle, signer: Signer) -> str:
+        """Sign the bundle and keep it; return its key. One that is there already stays as it is."""
+        key = bundle_key(bundle.deployment, bundle.head.seq)
+        self._put(key, statement_of(bundle), PAYLOAD_TYPE, signer)
+        return key
+
+    def anchor(self, checkpoint: Checkpoint, signer: Signer) -> None:
+        """Sign the head of the journal and keep it."""
+        self._put(checkpoint_key(checkpoint.head.seq), checkpoint.to_bytes(), CHECKPOINT_TYPE, signer)
+
+    def approve(self, approval: Approval, signer: Signer) -> str:
+        """Sign the approval and keep it; return its key.
+
+        Raises:
+            StepFailed: this identity may not sign approvals, or not under this name.
+        """
+        key = approval_key(approval)
+        self._put(key, approval.to_bytes(), APPROVAL_TYPE, signer)
+        return key
+
+    def review(self, review: Review, signer: Signer) -> str:
+        """Sign the review and keep it; return its key. Raises as `approve`."""
+        key = review_key(review)
+        self._put(key, review.to_bytes(), REVIEW_TYPE, signer)
+        return key
+
+    def _put(self, key: str, payload: bytes, payload_type: str, signer: Signer) -> None:
+        content = signed(payload, payload_type, signer)
+        with translated(f"s3://{self.bucket}/{key}", self._s3):
+            try:
+                self._s3.put_object(Bucket=self.bucket, Key=key, Body=content, IfNoneMatch="*")
+            except botocore.exceptions.ClientError as error:
+                if code_of(error) != "PreconditionFailed":
+                    raise
+
+    # ---- reading -----------------------------------------------------------------------------------------------
+
+    def names(self, prefix: str) -> dict[str, int]:
+        """Return every key below `prefix` and how many versions it has, delete markers included."""
+        found: dict[str, int] = {}
+        with translated(f"s3://{self.bucket}/{prefix}", self._s3):
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
+                for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    found[one["Key"]] = found.get(one["Key"], 0) + 1
+        return found
+
+    def content(self, key: str) -> bytes | None:
+        """Return the bytes of one object, or None."""
+        with translated(f"s3://{self.bucket}/{key}", self._s3):
+            try:
+                body: bytes = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            except botocore.exceptions.ClientError as error:
+                if code_of(error) in ("NoSuchKey", "404"):
+                    return None
+                raise
+            return body
+
+    def kept(self, prefix: str, payload_type: str, key: PublicKey, *, newest: int | None = None) -> tuple[Kept, ...]:
+        """Return every object below `prefix`, its signature checked, in the order of the names.
+
+        Args:
+            newest: read only so many, the last of the names; the versions of all are counted.
+        """
+        names = sorted(self.names(prefix).items())
+        unread = names[: len(names) - newest] if newest is not None else []
+        with ThreadPoolExecutor(max_workers=_READERS) as pool:
+            read = list(
+                pool.map(lambda named: self._kept(*named, payload_type=payload_type, key=key), names[len(unread) :])
+            )
+        return (
+            *(Kept(key=name, versions=count, statement=None, problem=None, sha256="") for name, count in unread),
+            *read,
+        )
+
+    def _kept(self, name: str, versions: int, *, payload_type: str, key: PublicKey) -> Kept:
+        content = self.content(name)
+        if content is None:
+            return Kept(key=name, versions=versions, statement=None, problem="was removed", sha256="")
+        return checked(name, content, payload_type=payload_type, key=key, versions=versions)
+
+    def approvals(self, plan: str, key: PublicKey) -> tuple[Signed, ...]:
+        """Return the approvals of a plan as they stand, each with what is wrong with it."""
+        return tuple(_signed_approvals(self.kept(f"approvals/{plan}/", APPROVAL_TYPE, key)))
+
+    def envelopes(self, plan: str, sha256s: Iterable[str]) -> tuple[bytes, ...]:
+        """Return the envelopes of a plan's approvals that have one of the digests."""
+        wanted = set(sha256s)
+        if not wanted:
+            return ()
+        contents = (self.content(name) or b"" for name in sorted(self.names(f"approvals/{plan}/")))
+        return tuple(one for one in contents if hashlib.sha256(one).hexdigest() in wanted)
+
+    def reviews(self, deployment: str, key: PublicKey) -> tuple[SignedReview, ...]:
+        """Return the reviews of a deployment as they stand, each with what is wrong with it."""
+        found = []
+        for one in self.kept(f"reviews/{deployment}/", REVIEW_TYPE, key):
+            if one.statement is not None:
+                review = Review.from_mapping(one.statement, origin=one.key)
+                problem = _misplaced(one, review_key(review))
+                found.append(SignedReview(review=review, problem=problem))
+        return tuple(found)
+
+    def is_sealed(self, deployment: str, seq: int) -> bool:
+        """Return whether the bundle of a deployment that ended at event `seq` is there."""
+        return bundle_key(deployment, seq) in self.names(bundle_key(deployment, seq))
+
+    def sealed(self) -> frozenset[tuple[str, int]]:
+        """Return deployment and head of every bundle that is there."""
+        found = set()
+        for name in self.names("deployments/"):
+            deployment, _, file = name.removeprefix("deployments/").partition("/")
+            number = file.partition(".")[0]
+            if number.isdigit():
+                found.add((deployment, int(number)))
+        return frozenset(found)
+
+    def bundle(self, deployment: str, key: PublicKey) -> tuple[Bundle, bytes]:
+        """Return the last bundle of a deployment and its envelope.
+
+        Raises:
+            ConfigurationError: there is none, or its signature does not hold.
+        """
+        names = sorted(self.names(f"deployments/{deployment}/"))
+        content = self.content(names[-1]) if names else None
+        if content is None:
+            raise ConfigurationError(
+                f"{deployment} has no evidence in s3://{self.bucket}", fix="invoke history --env ENV"
+            )
+        try:
+            statement = opened(content, PAYLOAD_TYPE, key)
+        except BadSignature as error:
+            raise ConfigurationError(f"{names[-1]} {error}", fix="invoke audit.verify --env ENV") from error
+        return Bundle.from_mapping(statement.get("predicate", {}), origin=names[-1]), content
+
+
+def checked(name: str, content: bytes, *, payload_type: str, key: PublicKey, versions: int = 1) -> Kept:
+    """Return an object with what its envelope says, or what is wrong with it."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        statement: Mapping[str, Any] | None = opened(content, payload_type, key)
+        problem = None
+    except BadSignature as error:
+        statement, problem = None, str(error)
+    return Kept(key=name, versions=versions, statement=statement, problem=problem, sha256=sha256)
+
+
+def _signed_approvals(kept: Iterable[Kept]) -> Iterable[Signed]:
+    for one in kept:
+        if one.statement is None:
+            continue  # nobody's: what it says is not known
+        approval = Approval.from_mapping(one.statement, origin=one.key)
+        yield Signed(approval=approval, sha256=one.sha256, problem=_misplaced(one, approval_key(approval)))
+
+
+def _misplaced(one: Kept, key: str) -> str | None:
+    """Return what is wrong with the place of a signed statement that belongs under `key`, if anything."""
+    if one.key != key:
+        return "stands where another may write"
+    return one.problem if one.versions == 1 else "was replaced after it was signed"

@@ -1,0 +1,150 @@
+"""The publishing of a slot (docs/adr/0004-publish-by-database-swap.md).
+
+The published schemas stand in a database that holds thin views only. The next one is made beside it, with the grants of
+the live one, and `ALTER DATABASE .. SWAP WITH` exchanges the two at one instant, so that a reader joining two schemas
+never sees two releases. https://docs.snowflake.com/en/sql-reference/sql/alter-database
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from slipway.adapters.grant import (
+    Contents,
+    Grant,
+    contents_of,
+    future_grants,
+    present_grants,
+    quoted,
+    those_within,
+)
+from slipway.adapters.snowflake import Session, SnowflakeFacts
+from slipway.config import Warehouse
+from slipway.errors import StepFailed, Unavailable
+from slipway.ports import Outcome, Progress
+from slipway.slot import MARKER_SCHEMA, MARKER_VIEW, PUBLISHED_LAYERS, schema_in
+from slipway.step import PublishSlot
+
+
+class SlotPublisher:
+    """Makes a slot what readers see."""
+
+    def __init__(self, session: Session, warehouse: Warehouse, facts: SnowflakeFacts) -> None:
+        self._session, self._warehouse, self._facts = session, warehouse, facts
+
+    def is_published(self, step: PublishSlot) -> bool:
+        """Probe of the publish step."""
+        live = self._facts.published()
+        return live is not None and live.slot == step.slot
+
+    def publish(self, step: PublishSlot, progress: Progress) -> Outcome:
+        """Make the next published database, grant on it what is granted on the live one, and swap it in.
+
+        Raises:
+            StepFailed: a published layer of the slot is empty, or a grant cannot be given again; readers see what they
+                saw before.
+        """
+        began = time.monotonic()
+        with self._session.noting() as queries:
+            views = {layer: self._relations(layer, step.slot) for layer in PUBLISHED_LAYERS}
+            if empty := [schema_in(layer, step.slot) for layer, names in views.items() if not names]:
+                raise StepFailed(
+                    f"{' and '.join(empty)}: nothing to publish, and readers would find nothing there",
+                    fix="see that dbt builds a model into it, commit, deploy again",
+                )
+            grants = self._show(views, step, progress)
+        count = sum(map(len, views.values()))
+        return Outcome(
+            summary=f"{count} views of {', '.join(PUBLISHED_LAYERS)} swapped in at one instant",
+            evidence={
+                "slot": step.slot,
+                "views": count,
+                "grants": grants,
+                "replaces": step.replaces,
+                **queries.evidence(),
+            },
+            outside_s=time.monotonic() - began,
+        )
+
+    def _show(self, views: Contents, step: PublishSlot, progress: Progress) -> int:
+        """Make the next database, swap it in, and return how many grants are on it that were on the one before."""
+        live, following = self._warehouse.marts_database, f"{self._warehouse.marts_database}__NEXT"
+        progress(f"making {following}")
+        kept = self._grants_on(live)
+        self._make(following, views, step, kept)
+        wanted = those_within(kept, contents_of(self._session.rows, following))
+        self._grant(following, wanted)
+        self._require(wanted, following)
+        progress(f"swapping {live} with {following}")
+        swap = f"ALTER DATABASE {live} SWAP WITH {following}"
+        self._session.run(swap)
+        try:
+            self._require(wanted, live)
+        except StepFailed:
+            self._session.run(swap)
+            raise
+        self._session.run(f"DROP DATABASE {following}")
+        return len(wanted)
+
+    def _relations(self, layer: str, slot: str) -> list[str]:
+        rows = self._session.rows(
+            f"SELECT TABLE_NAME FROM {self._warehouse.analytics_database}.INFORMATION_SCHEMA.TABLES "
+            "WHERE TABLE_SCHEMA = %s ORDER BY TABLE_NAME",
+            [schema_in(layer, slot)],
+        )
+        return [str(row[0]) for row in rows]
+
+    def _make(self, database: str, views: Contents, step: PublishSlot, kept: frozenset[Grant]) -> None:
+        """Make the database; future grants before what they are on, so that what is new gets them too."""
+        run = self._session.run
+        run(f"CREATE OR REPLACE DATABASE {database}")
+        self._give((one for one in kept if one.is_future and not one.path), database)
+        for schema in (*views, MARKER_SCHEMA):
+            run(f"CREATE SCHEMA {database}.{schema}")
+            self._give((one for one in kept if one.is_future and one.path == (schema,)), database)
+        for layer, names in views.items():
+            source = f"{self._warehouse.analytics_database}.{schema_in(layer, step.slot)}"
+            for name in map(quoted, names):
+                run(f"CREATE VIEW {database}.{layer}.{name} AS SELECT * FROM {source}.{name}")
+        run(
+            f"CREATE VIEW {database}.{MARKER_SCHEMA}.{MARKER_VIEW} AS "
+            f"SELECT '{step.slot}' AS SLOT, '{step.release}' AS RELEASE"
+        )
+
+    def _grant(self, database: str, wanted: frozenset[Grant]) -> None:
+        role = self._warehouse.reader_role
+        self._session.run(f"GRANT USAGE ON DATABASE {database} TO ROLE {role}")
+        for schema in (*PUBLISHED_LAYERS, MARKER_SCHEMA):
+            self._session.run(
+                f"GRANT USAGE ON SCHEMA {database}.{schema} TO ROLE {role}",
+                f"GRANT SELECT ON ALL VIEWS IN SCHEMA {database}.{schema} TO ROLE {role}",
+            )
+        self._give(wanted - self._grants_on(database), database)
+
+    def _give(self, grants: Iterable[Grant], database: str) -> None:
+        for one in sorted(grants):
+            try:
+                self._session.run(one.statement(database))
+            except Unavailable:
+                raise
+            except StepFailed as error:
+                raise StepFailed(
+                    f"a grant on the published database cannot be given on the next one: {one}: {error.message}",
+                    fix=f"revoke it and grant to roles on what is there, or GRANT MANAGE GRANTS ON ACCOUNT TO ROLE "
+                    f"{self._warehouse.deployer.role}; then deploy again",
+                ) from error
+
+    def _require(self, wanted: frozenset[Grant], database: str) -> None:
+        if missing := sorted(wanted - self._grants_on(database)):
+            raise StepFailed(
+                f"{len(missing)} grant(s) on the published database did not follow to the next one: {missing[0]}",
+                fix="revoke it, or grant it anew after the deployment, and deploy again",
+            )
+
+    def _grants_on(self, database: str) -> frozenset[Grant]:
+        rows, contents = self._session.rows, contents_of(self._session.rows, database)
+        owner, reader = self._warehouse.deployer.role, self._warehouse.reader_role
+        return present_grants(rows, database, contents, owner=owner) | future_grants(
+            rows, database, contents, reader=reader
+        )

@@ -1,0 +1,206 @@
+"""Approvals: signed statements of people about a plan, and what they add up to. Pure.
+
+Rules:
+- An approval is for one plan id in one environment; a plan that changes has another id, and no approvals.
+- A person counts once, however many identities or signatures they have.
+- Whoever wrote, co-wrote or committed any of the plan's commits does not count. An address that belongs to nobody in
+  the policy may be anybody's, so nobody counts until it is named.
+- An approval is good for the policy's time to live, and never before the time it names.
+- Break-glass is a statement of its own kind: several people, one of them no author, within minutes. It lifts what can
+  wait (`LIFTED`), never what keeps broken code out, and asks for a review before the next deployment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from slipway.documents import Document
+from slipway.plan import Plan
+from slipway.policy import GateId, LaneRule, Policy
+
+ApprovalKind = Literal["approval", "break-glass"]
+LIFTED: frozenset[GateId] = frozenset({"stage", "window", "budget", "approvals"})
+CLOCK_SKEW = timedelta(minutes=5)  # that two machines' clocks may differ by
+
+
+class Approval(Document):
+    """What a person signed.
+
+    Attributes:
+        identity: the ARN that AWS gave when asked who the caller is.
+        user_id: AWS's id of the same caller; the only name under which S3 lets them keep a signature.
+    """
+
+    kind: ApprovalKind
+    plan: str
+    environment: str
+    identity: str
+    user_id: str
+    reason: str
+    at: str  # ISO 8601, UTC
+
+
+class Review(Document):
+    """What a person signed about a deployment that broke the glass, after it."""
+
+    deployment: str
+    environment: str
+    identity: str
+    user_id: str
+    reason: str
+    at: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signed:
+    """An approval as it was found, with what is wrong with its signature or its place, if anything."""
+
+    approval: Approval
+    sha256: str  # of the envelope it came in
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedReview:
+    """A review as it was found, with what is wrong with its signature or its place, if anything."""
+
+    review: Review
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """One person whose approval counts."""
+
+    person: str
+    approval: Approval
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tally:
+    """What approvals add up to: who counts, who does not and why."""
+
+    counted: tuple[Counted, ...] = ()
+    refused: tuple[str, ...] = ()  # sentences
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The people who count, in the order they signed."""
+        return tuple(one.person for one in self.counted)
+
+
+def authors_of(plan: Plan, policy: Policy) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the people who wrote the plan's commits, and the authors that belong to nobody."""
+    people, strangers = set(), []
+    for commit in plan.commits:
+        for author in commit.authors:
+            person = policy.person_of_author(author)
+            if person is not None:
+                people.add(person)
+            elif not policy.is_automation(author) and author not in strangers:
+                strangers.append(author)
+    return frozenset(people), tuple(strangers)
+
+
+def tally(signed: Iterable[Signed], plan: Plan, policy: Policy, rule: LaneRule, *, now: datetime) -> Tally:
+    """Return what the approvals of `plan` add up to under `rule`. No side effects."""
+    authors, _ = authors_of(plan, policy)
+    return _count(
+        [one for one in signed if one.approval.kind == "approval"],
+        plan,
+        policy,
+        allowed=frozenset(rule.approvers or policy.people) - authors,
+        authors=authors,
+        good_for=timedelta(hours=policy.approvals.ttl_hours),
+        now=now,
+    )
+
+
+def tally_break_glass(signed: Iterable[Signed], plan: Plan, policy: Policy, *, now: datetime) -> Tally:
+    """Return what the break-glass statements about `plan` add up to. No side effects."""
+    return _count(
+        [one for one in signed if one.approval.kind == "break-glass"],
+        plan,
+        policy,
+        allowed=frozenset(policy.people),
+        authors=frozenset(),
+        good_for=timedelta(minutes=policy.break_glass.minutes),
+        now=now,
+    )
+
+
+def is_glass_broken(found: Tally, plan: Plan, policy: Policy) -> bool:
+    """Return whether enough people said so, one of them no author of the change."""
+    authors, _ = authors_of(plan, policy)
+    return len(found.people) >= policy.break_glass.people and not set(found.people) <= authors
+
+
+def is_reviewed(
+    reviews: Iterable[SignedReview], *, deployment: str, environment: str, signers: Sequence[str], policy: Policy
+) -> bool:
+    """Return whether someone who did not break the glass reviewed the deployment.
+
+    Args:
+        signers: the people who broke it, and the authors of what was deployed.
+    """
+    for one in reviews:
+        review, person = one.review, policy.person_of_identity(one.review.identity)
+        about_it = (review.deployment, review.environment) == (deployment, environment)
+        if about_it and one.problem is None and person is not None and person not in signers:
+            return True
+    return False
+
+
+def _count(
+    signed: Sequence[Signed],
+    plan: Plan,
+    policy: Policy,
+    *,
+    allowed: frozenset[str],
+    authors: frozenset[str],
+    good_for: timedelta,
+    now: datetime,
+) -> Tally:
+    counted: dict[str, Counted] = {}
+    refused: list[str] = []
+    for one in sorted(signed, key=lambda one: one.approval.at):
+        person = policy.person_of_identity(one.approval.identity)
+        why = one.problem or _refusal(one.approval, plan, person, allowed=allowed, authors=authors)
+        why = why or _untimely(one.approval, good_for=good_for, now=now)
+        if why or person is None:
+            refused.append(f"{person or one.approval.identity}: {why}")
+        else:
+            counted.setdefault(person, Counted(person=person, approval=one.approval, sha256=one.sha256))
+    return Tally(counted=tuple(counted.values()), refused=tuple(refused))
+
+
+def _refusal(
+    approval: Approval, plan: Plan, person: str | None, *, allowed: frozenset[str], authors: frozenset[str]
+) -> str | None:
+    if (approval.plan, approval.environment) != (plan.id, plan.environment):
+        return "signed another plan"
+    if person is None:
+        return "is nobody in config/policy.toml"
+    if person in authors:
+        return "wrote a part of what would be deployed"
+    if person not in allowed:
+        return "may not approve this lane"
+    return None
+
+
+def _untimely(approval: Approval, *, good_for: timedelta, now: datetime) -> str | None:
+    at = datetime.fromisoformat(approval.at)
+    if at > now + CLOCK_SKEW:
+        return f"signed with a clock that is ahead ({approval.at})"
+    if now - at > good_for:
+        return f"the signature of {approval.at} is older than {_span(good_for)}"
+    return None
+
+
+def _span(of: timedelta) -> str:
+    minutes = int(of.total_seconds() // 60)
+    return f"{minutes // 60} h" if minutes % 60 == 0 else f"{minutes} min"

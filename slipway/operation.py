@@ -1,0 +1,306 @@
+"""One release in one environment: every adapter in its place, to check, plan and apply it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from slipway import config
+from slipway.adapters import dag_gate
+from slipway.adapters.dag_pointer import DagPointer
+from slipway.adapters.dbt import DbtSlots, check_project
+from slipway.adapters.dbt import variables as dbt_variables
+from slipway.adapters.git import Git
+from slipway.adapters.infrastructure import EnvironmentInfrastructure
+from slipway.adapters.observer import EnvironmentObserver
+from slipway.adapters.publisher import SlotPublisher
+from slipway.adapters.schemachange import Schemachange
+from slipway.adapters.snowflake import statements_in
+from slipway.deployment import Deployment, published_slots
+from slipway.documents import canonical
+from slipway.errors import ConfigurationError
+from slipway.gate import CheckReport, Problem
+from slipway.observation import InfrastructureFacts, Observation
+from slipway.plan import Plan, build_plan
+from slipway.ports import Effects
+from slipway.release import Provenance, Release, Version, version_of
+from slipway.sandbox.environment import ensure_airflow
+from slipway.sandbox.platform import Platform
+from slipway.site import Role, Site
+from slipway.step import ApplyInfrastructure
+
+Progress = Callable[[str], None]
+DAG_GATE_TIMEOUT_S = 30  # a file may take to import
+CHECKED_BY = ("requirements/airflow.txt", "requirements/tools.txt", "slipway/adapters/dag_parser.py")
+
+
+class Operation:
+    """One release in one environment: what is needed to check, plan and apply it.
+
+    Args:
+        commits: that make it differ from what is live, oldest first.
+    """
+
+    def __init__(self, site: Site, release: Release, version: Version, commits: tuple[Provenance, ...] = ()) -> None:
+        self.site, self.release, self.version, self.commits = site, release, version, commits
+        self.tree = extract(release, site.build / "releases")
+        self._report: CheckReport | None = None
+        site.bucket.choose(release, version)
+        self.infrastructure = EnvironmentInfrastructure(
+            site.environment,
+            self.tree,
+            site.build / site.environment.name,
+            s3=site.aws.s3,
+            shelf=site.bucket,
+            variables=site.platform.terraform_variables() if site.platform else {},
+        )
+
+    @cached_property
+    def observer(self) -> EnvironmentObserver:
+        """Reads the environment."""
+        return EnvironmentObserver(
+            infrastructure=self.infrastructure,
+            warehouse=self.site.warehouse,
+            bucket=self.site.bucket,
+            airflow=self.site.airflow,
+            version=self.version.version,
+        )
+
+    def effects(self) -> Effects:
+        """Return every port that changes something."""
+        site, environment = self.site, self.site.environment
+        return Effects(
+            infrastructure=self.infrastructure,
+            releases=site.bucket,
+            migrations=Schemachange(
+                environment,
+                self.release,
+                self.tree,
+                session=site.session,
+                facts=site.warehouse,
+                address=site.address,
+                key_file=site.secret_file(environment.warehouse.deployer.private_key),
+            ),
+            slots=DbtSlots(
+                environment,
+                self.tree / "dbt",
+                site.build / environment.name / "dbt",
+                session=site.session,
+                facts=site.warehouse,
+                publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse),
+                bucket=site.bucket,
+                address=site.address,
+                key_file=site.secret_file(environment.warehouse.transformer.private_key),
+            ),
+            orchestrator=DagPointer(site.bucket, site.airflow, timeout_s=environment.timeouts.flip_s),
+        )
+
+    def examine(
+        self, purpose: Literal["deploy", "rollback"], *, reviewed: Plan | None = None
+    ) -> tuple[Observation, Plan]:
+        """Check the release and observe the environment at the same time, and return the plan that follows.
+
+        Args:
+            reviewed: a plan whose infrastructure step stands as it was reviewed; Terraform does not plan again.
+        """
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            checked = pool.submit(self.checks)
+            seen = self.observer.observe(infrastructure=purpose == "deploy" and reviewed is None)
+            dag_ids = checked.result().dag_ids
+        if reviewed is not None:
+            seen = seen.model_copy(update={"infrastructure": _as_reviewed(reviewed, seen.infrastructure)})
+        return seen, self.plan_on(seen, dag_ids, purpose)
+
+    def plan_on(self, seen: Observation, dag_ids: tuple[str, ...], purpose: Literal["deploy", "rollback"]) -> Plan:
+        """Return the plan that follows from an observation."""
+        return build_plan(
+            self.release,
+            self.version,
+            seen,
+            dag_ids=dag_ids,
+            policy=self.site.policy.digest,
+            commits=self.commits,
+            purpose=purpose,
+            once_live=published_slots(self.site.history()),
+        )
+
+    def checks(self) -> CheckReport:
+        """Return what the checks find in the release; kept by content, so that the same content is checked once.
+
+        Side effects: files under the build folder.
+        """
+        if self._report is None:
+            self._report = self._kept_report() or self._check()
+        return self._report
+
+    def _kept_report(self) -> CheckReport | None:
+        kept = self._kept_file
+        try:
+            return CheckReport.from_bytes(kept.read_bytes(), origin=str(kept)) if kept.exists() else None
+        except ConfigurationError:  # another Slipway kept it
+            return None
+
+    @property
+    def _kept_file(self) -> Path:
+        return self.site.build / "checks" / f"{self._check_key()}.json"
+
+    def _check(self) -> CheckReport:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            compiled = pool.submit(self._check_dbt)
+            dags = self._check_dags()
+            report = CheckReport(
+                dag_ids=tuple(sorted(dags.dags)),
+                dag_problems=tuple(Problem(file=one.file, message=one.message) for one in dags.problems),
+                dbt_problems=compiled.result(),
+            )
+        self._kept_file.parent.mkdir(parents=True, exist_ok=True)
+        if not (report.dag_problems or report.dbt_problems):
+            _write(self._kept_file, report.to_bytes())
+        return report
+
+    def _check_dags(self) -> dag_gate.GateReport:
+        version_file = self.tree.parent / f"{self.version.version}.json"
+        _write(version_file, canonical({"version": self.version.version, **self.version.model_dump(mode="json")}))
+        return dag_gate.check(
+            self.tree / "dags",
+            airflow_python=ensure_airflow(self.site.project) / "python",
+            version_file=version_file,
+            timeout_s=DAG_GATE_TIMEOUT_S,
+        )
+
+    def _check_dbt(self) -> tuple[Problem, ...]:
+        environment = self.site.environment
+        profile = dbt_variables(
+            environment,
+            self.version.slot,
+            address=self.site.address,
+            key_file=self.site.secret_file(environment.warehouse.transformer.private_key),
+        )
+        return check_project(self.tree / "dbt", self.site.build / environment.name / "dbt-check", profile)
+
+    def _check_key(self) -> str:
+        parts = {
+            "dags": self.release.manifest.component_digest("dags"),
+            "dbt": self.release.manifest.component_digest("dbt"),
+            "settings": self.version.config_digest,
+            **{path: hashlib.sha256((self.site.project / path).read_bytes()).hexdigest() for path in CHECKED_BY},
+        }
+        return hashlib.sha256(canonical(parts)).hexdigest()
+
+
+def open_site(
+    project: Path, name: str, *, start: bool, progress: Progress = lambda line: None, role: Role = "deployer"
+) -> Site:
+    """Return the environment `name`, wired; on the embedded platform with its own start of the schedules.
+
+    Args:
+        start: whether the embedded platform is started when it does not run; otherwise that is an error.
+
+    Raises:
+        ConfigurationError: the environment's file is not fit.
+        Unavailable: the embedded platform does not run, or does not start.
+    """
+    environment = config.load(name, folder=project / "config")
+    platform = Platform(project) if environment.target == "embedded" else None
+    if platform is not None:
+        if start:
+            platform.up(progress)
+        else:
+            platform.require(name)
+        if environment.settings.schedule_start is None:
+            settings = environment.settings.model_copy(update={"schedule_start": platform.schedule_start})
+            environment = environment.model_copy(update={"settings": settings})
+    return Site(project, environment, platform, role=role)
+
+
+def operate(site: Site, revision: str = "HEAD") -> Operation:
+    """Return the operation of the commit `revision` in the environment, with the environment's settings as they are."""
+    git = Git(site.project)
+    release = git.release_at(revision)
+    return Operation(site, release, version_of(release, site.environment), _commits(site, git, release))
+
+
+def operate_earlier(site: Site, deployment: Deployment) -> Operation:
+    """Return the operation that goes back to what an earlier deployment made live, its settings included."""
+    release = site.bucket.release(deployment.release)
+    version = site.bucket.version(deployment.version)
+    return Operation(site, release, version)
+
+
+def _commits(site: Site, git: Git, release: Release) -> tuple[Provenance, ...]:
+    """Return what makes the release differ from the live one; its own commit alone when nothing is live."""
+    live = site.live_commit()
+    head = release.provenance.commit
+    return git.commits_between(live, head) if live else (release.provenance,)
+
+
+def _as_reviewed(plan: Plan, now: InfrastructureFacts) -> InfrastructureFacts:
+    """Return what Terraform said when the plan was made, on the state there is now."""
+    step = next((one for one in plan.steps if isinstance(one, ApplyInfrastructure)), None)
+    if step is None:
+        return now
+    return InfrastructureFacts(
+        serial=now.serial,
+        lineage=now.lineage,
+        plan_sha256=step.plan_sha256,
+        creates=step.creates,
+        updates=step.updates,
+        replaces=step.replaces,
+        deletes=step.deletes,
+        destroys_data=step.destroys_data,
+    )
+
+
+def bootstrap(site: Site, operation: Operation, progress: Progress) -> None:
+    """Make what a first deployment needs: the Terraform root, and databases, roles and users in the warehouse.
+
+    Side effects: the environment's AWS resources and warehouse objects; nothing that exists is changed.
+    """
+    if not site.has_journal():  # otherwise its changes belong to a deployment, with its gates and its record
+        operation.infrastructure.bootstrap(progress)
+    admin = site.environment.warehouse.admin
+    if admin is None:
+        raise ConfigurationError(
+            f"config/{site.environment.name}.toml: warehouse.admin is required to make databases and roles",
+            fix=f"add [warehouse.admin] in config/{site.environment.name}.toml for the time of the bootstrap",
+        )
+    session = site.session_of(admin)
+    script = (operation.tree / "snowflake_migrations" / "bootstrap.sql").read_text()
+    for statement in statements_in(script, {"env": site.environment.name.upper()}):
+        session.run(statement)
+    session.close()
+    progress("warehouse: databases, roles and users are there")
+
+
+def extract(release: Release, folder: Path) -> Path:
+    """Return the folder that holds the release's files; written once, whole or not at all.
+
+    Side effects: `<folder>/<short id>/tree`.
+    """
+    target = folder / release.short_id / "tree"
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".draft-"))
+    for path, content in release.files.items():
+        file = draft / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    try:
+        draft.rename(target)
+    except OSError:  # another command was first
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(path)

@@ -1,0 +1,208 @@
+"""The record of an environment: plans and policies kept, approvals found, ends sealed, everything read for an audit.
+
+Rules:
+- Every end of a deployment is sealed from what the journal and the release bucket hold, so that a process which died
+  before it could sign leaves nothing open: the next command seals the same.
+- Every beginning anchors the journal's head.
+- An environment whose evidence bucket is not there yet is one that a deployment is about to give it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from slipway import config
+from slipway.adapters.evidence_bucket import EvidenceBucket
+from slipway.approval import Signed, authors_of, is_reviewed
+from slipway.audit import Records
+from slipway.deployment import Deployment, Event, EventKind, forecast_ms
+from slipway.errors import ConfigurationError, NotBootstrapped
+from slipway.evidence import (
+    APPROVAL_TYPE,
+    CHECKPOINT_TYPE,
+    PAYLOAD_TYPE,
+    REVIEW_TYPE,
+    Checkpoint,
+    Head,
+    bundle_of,
+    ended,
+)
+from slipway.operation import Operation
+from slipway.plan import Plan
+from slipway.policy import Policy
+from slipway.ports import Journal
+from slipway.site import Site
+from slipway.step import ApplyInfrastructure
+
+BEGINNINGS: frozenset[EventKind] = frozenset({"began", "resumed"})
+
+
+class Record:
+    """What is kept about the deployments of one environment, and who allowed them."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    @property
+    def _evidence(self) -> EvidenceBucket:
+        return self.site.evidence
+
+    # ---- plans and who allowed them ----------------------------------------------------------------------------
+
+    def keep_plan(self, operation: Operation, plan: Plan) -> None:
+        """Keep a plan, the policy it is judged by, and Terraform's plan file, where approvers and deployers look."""
+        self.site.bucket.put_plan(plan, self.site.policy)
+        for step in plan.steps:
+            if isinstance(step, ApplyInfrastructure) and self.site.bucket.terraform_plan(step.plan_sha256) is None:
+                operation.infrastructure.shelve(step.plan_sha256)
+
+    def approvals_of(self, plan: Plan) -> tuple[Signed, ...]:
+        """Return the approvals of a plan, good or not."""
+        try:
+            names = self._evidence.names(f"approvals/{plan.id}/")
+            if not names:
+                return ()
+            return self._evidence.approvals(plan.id, self.site.signer("approvals").verification_key)
+        except NotBootstrapped:
+            return ()
+
+    def live_policy(self) -> Policy | None:
+        """Return the policy the live release was judged by, or None before there was one."""
+        live = next((one for one in reversed(self.site.history()) if one.state == "succeeded"), None)
+        return self.site.bucket.policy(live.policy) if live is not None and live.policy else None
+
+    def forecast_ms(self, plan: Plan) -> int | None:
+        """Return how long the plan is expected to take, from what its steps took before."""
+        return forecast_ms([step.kind for step in plan.steps], self.site.history())
+
+    def staged(self, plan: Plan, components: Mapping[str, str]) -> str | None:
+        """Return the deployment by which the plan's release succeeded where it must before, or None without proof.
+
+        The proof is that environment's signed bundle, with the same digests of the same components.
+        """
+        before = self.site.policy.rules(plan.environment).after
+        if before is None or plan.purpose == "rollback" or plan.is_empty:
+            return None
+        environment = config.load(before, folder=self.site.project / "config")
+        other = Site(self.site.project, environment, self.site.platform)
+        try:
+            for one in reversed(other.history()):
+                if one.state == "succeeded" and one.release == plan.release:
+                    bundle, _ = other.evidence.bundle(one.id, other.signer("evidence").verification_key)
+                    if (bundle.outcome, bundle.components) == ("succeeded", dict(components)):
+                        return one.id
+        except (NotBootstrapped, ConfigurationError):  # never made, or its evidence does not hold
+            return None
+        return None
+
+    def unreviewed(self) -> tuple[str, ...]:
+        """Return the deployments that broke the glass and that nobody else has reviewed."""
+        broke = [one for one in self.site.history() if one.breaks_glass]
+        if not broke:
+            return ()
+        key = self.site.signer("approvals").verification_key
+        return tuple(
+            one.id
+            for one in broke
+            if not is_reviewed(
+                self._evidence.reviews(one.id, key),
+                deployment=one.id,
+                environment=self.site.environment.name,
+                signers=self._involved(one),
+                policy=self.site.policy,
+            )
+        )
+
+    def _involved(self, deployment: Deployment) -> tuple[str, ...]:
+        authors, _ = authors_of(self.site.bucket.plan(deployment.plan), self.site.policy)
+        return (*deployment.approved_by, *sorted(authors))
+
+    # ---- what is signed ----------------------------------------------------------------------------------------
+
+    def anchored(self, journal: Journal) -> Journal:
+        """Return the journal, with its head signed whenever a deployment begins or goes on."""
+        return _Anchored(journal, self)
+
+    def anchor(self, event: Event) -> None:
+        """Sign the head of the journal. Side effects: an object of the evidence bucket, if there is one."""
+        head = Head(seq=event.seq, sha256=event.sha256)
+        try:
+            self._evidence.anchor(
+                Checkpoint(environment=self.site.environment.name, head=head), self.site.signer("evidence")
+            )
+        except NotBootstrapped:
+            return  # the plan is about to make it; the end of this deployment is sealed
+
+    def seal_what_ended(self, events: Iterable[Event]) -> tuple[str, ...]:
+        """Seal every end of a deployment that is not, and return the names of the new bundles.
+
+        Raises:
+            NotBootstrapped: there is no evidence bucket.
+        """
+        events = tuple(events)
+        sealed = self._evidence.sealed()
+        by_seq = {event.seq: event for event in events}
+        missing = sorted(seq for name, seqs in ended(events).items() for seq in seqs if (name, seq) not in sealed)
+        return tuple(self._seal(by_seq[seq], events) for seq in missing)
+
+    def _seal(self, ending: Event, events: tuple[Event, ...]) -> str:
+        own = [event for event in events if event.deployment == ending.deployment and event.seq <= ending.seq]
+        data = next(event.data for event in reversed(own) if event.kind in BEGINNINGS)
+        bucket = self.site.bucket
+        manifest = bucket.manifest(data["release"])
+        envelopes = self._evidence.envelopes(data["plan"], [one["sha256"] for one in data.get("approvals", ())])
+        policy = data.get("policy")
+        bundle = bundle_of(
+            events,
+            environment=self.site.environment.name,
+            ending=ending,
+            plan=bucket.document(f"plans/{data['plan']}.json") or {},
+            policy=bucket.document(f"policies/{policy}.json") if policy else None,
+            approvals=[json.loads(one) for one in envelopes],
+            approvals_key=self.site.signer("approvals").verification_key.pem if envelopes else None,
+            components={name: manifest.component_digest(name) for name in manifest.components} if manifest else {},
+        )
+        return self._evidence.seal(bundle, self.site.signer("evidence"))
+
+    # ---- audit -------------------------------------------------------------------------------------------------
+
+    def read(self) -> Records:
+        """Return everything that is kept, each signature checked."""
+        evidence, signer = self._evidence, self.site.signer("evidence").verification_key
+        approver = self.site.signer("approvals").verification_key
+        items = self.site.journal.items()
+        plans = sorted({_plan_named(item.text) for item in items} - {""})
+        return Records(
+            environment=self.site.environment.name,
+            journal=items,
+            bundles=evidence.kept("deployments/", PAYLOAD_TYPE, signer),
+            checkpoints=evidence.kept("checkpoints/", CHECKPOINT_TYPE, signer, newest=20),
+            approvals=evidence.kept("approvals/", APPROVAL_TYPE, approver),
+            reviews=evidence.kept("reviews/", REVIEW_TYPE, approver),
+            plans=self.site.bucket.plan_digests(plans),
+        )
+
+
+class _Anchored:
+    """A journal that signs its head at every beginning."""
+
+    def __init__(self, journal: Journal, record: Record) -> None:
+        self._journal, self._record = journal, record
+
+    def events(self) -> tuple[Event, ...]:
+        return self._journal.events()
+
+    def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
+        event = self._journal.append(deployment, kind, data)
+        if kind in BEGINNINGS:
+            self._record.anchor(event)
+        return event
+
+
+def _plan_named(text: str) -> str:
+    try:
+        return str(json.loads(text)["data"].get("plan", ""))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return ""  # no event: the verification says so

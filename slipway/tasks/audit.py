@@ -1,0 +1,128 @@
+"""audit.verify, show, evidence, check, key: what happened, proven."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from invoke import Context, task
+
+from slipway import audit, render
+from slipway.adapters import evidence_file
+from slipway.adapters.signing import PublicKey
+from slipway.errors import ConfigurationError, Tampered
+from slipway.operation import open_site
+from slipway.record import Record
+from slipway.tasks.boundary import PROJECT, boundary
+
+_ENV = "the environment: dev, staging or prod"
+_JSON = "print one JSON document on standard output"
+_DEPLOYMENT = "the deployment's id; the last one when not given"
+
+
+@task(help={"env": _ENV, "json": _JSON})
+@boundary
+def verify(_: Context, env: str, json: bool = False) -> None:
+    """Hold journal, plans, approvals and evidence against each other.
+
+    Example: invoke audit.verify --env prod
+    """
+    began = time.monotonic()
+    with open_site(PROJECT, env, start=False) as site:
+        site.require_journal()
+        found = audit.verify(Record(site).read())
+    if json:
+        render.print_json(render.verification_document(env, found))
+    else:
+        render.show_verification(env, found, seconds=time.monotonic() - began)
+    if not found.holds:
+        raise Tampered(
+            f"{len(found.findings)} contradiction(s) in the records of {env}",
+            fix="see docs/runbooks/tampered-records.md; deploy nothing before it is understood",
+        )
+
+
+@task(help={"env": _ENV, "deployment": _DEPLOYMENT})
+@boundary
+def show(_: Context, env: str, deployment: str = "") -> None:
+    """Tell a deployment as a story, from its signed evidence.
+
+    Example: invoke audit.show --env prod
+    """
+    with open_site(PROJECT, env, start=False) as site:
+        site.require_journal()
+        past = site.history()
+        name = deployment or (past[-1].id if past else "")
+        bundle, _envelope = site.evidence.bundle(name, site.signer("evidence").verification_key)
+    render.show_story(bundle, audit.story(bundle))
+
+
+@task(help={"env": _ENV, "deployment": _DEPLOYMENT, "out": "the file to write; it must not exist"})
+@boundary
+def evidence(_: Context, env: str, out: str, deployment: str = "") -> None:
+    """Write a deployment's signed evidence into one file that verifies offline.
+
+    Example: invoke audit.evidence --env prod --deployment d-... --out evidence.zip
+    """
+    path = Path(out)
+    with open_site(PROJECT, env, start=False) as site:
+        site.require_journal()
+        past = site.history()
+        name = deployment or (past[-1].id if past else "")
+        bundle, envelope = site.evidence.bundle(name, site.signer("evidence").verification_key)
+    try:
+        with path.open("xb") as file:
+            file.write(evidence_file.pack(bundle, envelope))
+    except FileExistsError as error:
+        raise ConfigurationError(f"{out} exists", fix="give a name that is free: --out FILE.zip") from error
+    except OSError as error:
+        raise ConfigurationError(f"{out} cannot be written: {error.strerror}", fix="give another name") from error
+    render.out().print(f"{out}: {name}, which {bundle.outcome}; README.txt inside says how to check it", markup=False)
+
+
+@task(help={"file": "what audit.evidence wrote", "key": "the public key in PEM, as audit.key prints it", "json": _JSON})
+@boundary
+def check(_: Context, file: str, key: str, json: bool = False) -> None:
+    """Check an evidence file, without a network.
+
+    Example: invoke audit.check --file evidence.zip --key evidence.pem
+    """
+    try:
+        pem = Path(key).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{key} cannot be read: {error}", fix="invoke audit.key --env prod > KEY.pem"
+        ) from error
+    bundle, findings = evidence_file.check(Path(file), PublicKey(pem=pem))
+    if json:
+        render.print_json(
+            {
+                "file": file,
+                "deployment": bundle.deployment if bundle else None,
+                "holds": not findings,
+                "findings": [{"where": one.where, "what": one.what} for one in findings],
+            }
+        )
+    elif bundle is not None and not findings:
+        render.out().print(
+            f"{file} holds: {bundle.deployment} to {bundle.environment} {bundle.outcome}, {len(bundle.events)} events, "
+            f"{len(bundle.approvals)} approvals, plan, policy and signature",
+            markup=False,
+        )
+    if findings:
+        said = "\n  ".join(f"{one.where} {one.what}" for one in findings)
+        raise Tampered(
+            f"{file} does not hold:\n  {said}", fix="ask for the file again; compare where the key came from"
+        )
+
+
+@task(help={"env": _ENV, "approvals": "the approvers' key instead"})
+@boundary
+def key(_: Context, env: str, approvals: bool = False) -> None:
+    """Print the public key that evidence verifies with.
+
+    Example: invoke audit.key --env prod > evidence.pem
+    """
+    with open_site(PROJECT, env, start=False) as site:
+        site.require_journal()
+        print(site.signer("approvals" if approvals else "evidence").verification_key.pem, end="")

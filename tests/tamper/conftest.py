@@ -1,0 +1,88 @@
+"""One world for all attacks, and the table of what was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
+
+from slipway.sandbox.aws.instance import running
+from tests.report import tell
+
+from . import world as made
+from .attacker import Attacker
+from .world import PROJECT, World
+
+RESULT = PROJECT / ".build" / "tamper.json"
+
+
+@dataclass
+class Row:
+    """One attack, and what an audit said of it; None: it said nothing."""
+
+    attack: str
+    where: str | None = None
+    what: str | None = None
+
+
+ROWS = pytest.StashKey[list[Row]]()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("aws")
+    with running(folder) as instance:
+        found = made.made(f"http://127.0.0.1:{instance.port}", folder)
+        made.tell(found)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def everything(world: World) -> Attacker:
+    """The attacker, who saw everything before anything was bent."""
+    return Attacker(world.site)
+
+
+@pytest.fixture
+def attacker(everything: Attacker, world: World) -> Iterator[Attacker]:
+    """The attacker; what they do is undone after the test, and then the records hold again."""
+    yield everything
+    everything.undo()
+    assert world.verify().findings == ()
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Row:
+    """The test's row in the table."""
+    told = Row(attack=(request.node.callspec.id if hasattr(request.node, "callspec") else request.node.name))
+    request.config.stash.setdefault(ROWS, []).append(told)
+    return told
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Keep the table, and have it printed."""
+    rows = session.config.stash.get(ROWS, [])
+    if not rows:
+        return
+    found = [one for one in rows if one.where is not None]
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps({"found": len(found), "of": len(rows), "attacks": [*map(asdict, rows)]}, indent=1))
+    width = max(len(one.attack) for one in rows)
+    for one in rows:
+        said = f"{_short(one.where)} {one.what}" if one.where is not None else "NOT FOUND"
+        tell(session.config, "tampering: attack -> found where, and what was said", f"{one.attack:{width}}  {said}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End in one line."""
+    rows = config.stash.get(ROWS, [])
+    if rows and not hasattr(config, "workerinput"):
+        print(f"TAMPER: {sum(one.where is not None for one in rows)}/{len(rows)} found")
+
+
+def _short(where: str | None) -> str:
+    """Return a place with its digests cut, as people read it."""
+    return "/".join(f"{part[:12]}…" if len(part) > 60 else part for part in (where or "").split("/"))
