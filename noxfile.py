@@ -11,11 +11,16 @@ nox.options.reuse_existing_virtualenvs = True
 TOOLS = ("--require-hashes", "-r", "requirements/tools.txt")
 
 
-def _pytest(session: nox.Session, *paths: str) -> None:
-    """Run pytest where everything is installed, Airflow in its own environment included."""
+def _install(session: nox.Session) -> None:
+    """Have everything installed, Airflow in its own environment included."""
     session.install(*TOOLS)
     session.env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled modules make every process of the tests start faster
     session.run("python", "-m", "slipway.sandbox.environment", "airflow")
+
+
+def _pytest(session: nox.Session, *paths: str) -> None:
+    """Run pytest where everything is installed."""
+    _install(session)
     session.run("python", "-m", "pytest", *(session.posargs or paths))
 
 
@@ -53,6 +58,13 @@ def contract(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """The commands as a person gives them, on a platform of its own."""
     _pytest(session, "tests/e2e")
+
+
+@nox.session(python="3.11")
+def faults(session: nox.Session) -> None:
+    """Faults that real teams suffered, injected: a row for each, open ones with their reason."""
+    _install(session)
+    session.run("python", "-m", "tests.fault", *session.posargs)
 
 
 @nox.session(python="3.11")

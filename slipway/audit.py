@@ -256,7 +256,8 @@ def _read(kind: type[_D], one: Kept, findings: list[Finding], *, of: str | None 
     try:
         return kind.from_mapping(one.statement.get(of, {}) if of else one.statement, origin=one.key)
     except ConfigurationError as error:
-        findings.append(Finding(where=one.key, what=f"is no {kind.__name__.lower()}: {str(error).splitlines()[-1]}"))
+        said = "; ".join(line.strip() for line in error.message.splitlines()[1:])
+        findings.append(Finding(where=one.key, what=f"is no {kind.__name__.lower()}: {said}"))
         return None
 
 

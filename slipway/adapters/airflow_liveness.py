@@ -5,8 +5,8 @@ Rules:
   time that version was live.
 - An import error found before the version became live belongs to the version that is replaced, perhaps to be mended.
   The version is live from the first of its parses on.
-- A file that failed before the first file that could be parsed cannot be told from the version before: what failed since
-  the pointer was written, and still fails after some patience, counts.
+- A file that failed before the first that could be parsed cannot be told from the version before: what failed since the
+  pointer was written, and still fails after some patience, counts.
 """
 
 from __future__ import annotations

@@ -158,8 +158,9 @@ class Aws:
 
     @cached_property
     def dynamodb(self) -> Any:
-        """The lock and the journal."""
-        return self.client("dynamodb")
+        """The lock and the journal: asked for short answers, so that a table which gives none is noticed soon."""
+        hasty = Config(connect_timeout=5, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+        return self.client("dynamodb", config=self._options["config"].merge(hasty))
 
     @cached_property
     def kms(self) -> Any:
@@ -186,10 +187,10 @@ class Aws:
         """Return the ARN of the caller, as AWS says it."""
         return self.caller().arn
 
-    def client(self, service: str) -> Any:
-        """Return a new client of any service, with the same credentials and settings."""
+    def client(self, service: str, **options: Any) -> Any:
+        """Return a new client of any service, with the same credentials and settings apart from `options`."""
         with self._lock, translated("AWS"):
-            return self._session.client(service, **self._options)
+            return self._session.client(service, **{**self._options, **options})
 
 
 def code_of(error: botocore.exceptions.ClientError) -> str:

@@ -336,10 +336,10 @@ def _failure(failed: list[dict[str, Any]], lines: list[str]) -> StepFailed:
 
 
 def _shown(failed: list[dict[str, Any]]) -> str:
-    shown = []
-    for one in failed[:5]:
-        message = " ".join(str(one["message"]).split())[:MESSAGE]
-        shown.append(f"  {one['unique_id'].split('.', 2)[-1]}: {message}")
+    shown = [
+        f"  {one['unique_id'].split('.', 2)[-1]}: {' '.join(str(one['message']).split())[:MESSAGE]}"
+        for one in failed[:5]
+    ]
     more = f"\n  and {len(failed) - 5} more" if len(failed) > 5 else ""
     return f"{len(failed)} of the slot's models and tests failed:\n" + "\n".join(shown) + more
 

@@ -34,6 +34,7 @@ STREAM = "journal"
 _ATTEMPTS = 6  # of one event, when its transaction met another one, such as the lease's heartbeat
 _PAUSE_S = 0.05  # before the second attempt; twice as long before each that follows
 _TAKEN = "ConditionalCheckFailed"
+_BELOW_ALL = "-9.9E+125"  # the lowest number that DynamoDB holds, nearly
 
 
 class Fence(Protocol):
@@ -89,7 +90,7 @@ class DynamoJournal:
         Raises:
             Unavailable: the table does not answer or does not exist.
         """
-        stored = self._patience.ask(lambda: list(chain.from_iterable(self._pages(after=0))))
+        stored = self._patience.ask(lambda: list(chain.from_iterable(self._pages(after=_BELOW_ALL))))
         return tuple(_stored(item) for item in stored)
 
     def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
@@ -122,7 +123,7 @@ class DynamoJournal:
         for page in self._pages(after=self._events[-1].seq if self._events else 0):
             self._events += [self._read(item) for item in page]
 
-    def _pages(self, *, after: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+    def _pages(self, *, after: int | str) -> Iterator[Sequence[Mapping[str, Any]]]:
         """Yield the items after a sequence number, in order, as DynamoDB hands them out: up to 1 MB each time."""
         key: dict[str, Any] | None = None
         while True:

@@ -43,7 +43,7 @@ def test_an_action_that_gets_no_good_answer_is_told_and_not_repeated() -> None:
         return 503, ""
 
     with serving(reply) as url, pytest.raises(Unavailable):
-        Airflow(TokenTransport(url, "deployer", PASSWORD)).set_paused("brief", True)
+        Airflow(TokenTransport(url, "deployer", PASSWORD)).trigger("brief", "2026-11-20")
     assert len(asked) == 1
 
 
@@ -52,7 +52,7 @@ def test_what_airflow_refuses_is_no_loss() -> None:
     with serving(lambda path, _: answers.get(path, (403, {"detail": "no"}))) as url:
         airflow = Airflow(TokenTransport(url, "deployer", PASSWORD))
         with pytest.raises(StepFailed, match="HTTP 403") as refused:
-            airflow.set_paused("brief", True)
+            airflow.trigger("brief", "2026-11-20")
     assert not isinstance(refused.value, Unavailable)
 
 

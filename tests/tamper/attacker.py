@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +11,7 @@ from slipway.deployment import Event
 from .world import Account
 
 Item = dict[str, Any]
-Versions = dict[str, list[tuple[str, bytes | None]]]  # key -> (version id, content; None: a delete marker), newest first
+Versions = dict[str, dict[str, bytes | None]]  # key -> version id -> content; None: a delete marker, or not read
 
 
 class Attacker:
@@ -22,7 +21,7 @@ class Attacker:
         self.dynamodb, self.s3, self.table = site.aws.dynamodb, site.aws.s3, site.environment.deployments_table
         self.evidence, self.releases = site.evidence.bucket, site.bucket.bucket
         self._items = self.items()
-        self._objects = {bucket: self._versions(bucket) for bucket in (self.evidence, self.releases)}
+        self._objects = {bucket: self._read(bucket) for bucket in (self.evidence, self.releases)}
 
     # ---- the journal -------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ class Attacker:
 
     def erase(self, key: str) -> None:
         """Delete every version of an object, around its retention."""
-        for version, _ in self._versions(self.evidence).get(key, []):
+        for version in self._listed(self.evidence, key).get(key, {}):
             self._erase(self.evidence, key, version)
 
     def replace(self, key: str, content: bytes) -> None:
@@ -80,7 +79,7 @@ class Attacker:
     # ---- as if nothing had been --------------------------------------------------------------------------------
 
     def undo(self) -> None:
-        """Put everything back as it was when this attacker came."""
+        """Put everything back as it was when this attacker came; raise `AssertionError` when it is not."""
         now = {item["seq"]["N"]: item for item in self.items()}
         then = {item["seq"]["N"]: item for item in self._items}
         self.cut(now.keys() - then.keys())
@@ -91,32 +90,31 @@ class Attacker:
             self._undo(bucket, before)
 
     def _undo(self, bucket: str, before: Versions) -> None:
-        now = self._versions(bucket)
+        now = self._listed(bucket)
         for key, versions in now.items():
-            known = {version for version, _ in before.get(key, [])}
-            for version, _ in versions:
-                if version not in known:
-                    self._erase(bucket, key, version)
+            for version in versions.keys() - before.get(key, {}).keys():
+                self._erase(bucket, key, version)
         for key, versions in before.items():
-            if not {version for version, _ in versions} <= {version for version, _ in now.get(key, [])}:
-                self.s3.put_object(Bucket=bucket, Key=key, Body=versions[0][1])
-        self._objects[bucket] = self._versions(bucket, known=before)
+            if lost := versions.keys() - now.get(key, {}).keys():
+                (version,) = lost  # nothing that is kept here has more than one
+                again = self.s3.put_object(Bucket=bucket, Key=key, Body=versions[version])
+                before[key] = {again["VersionId"]: versions[version]}
 
     def _erase(self, bucket: str, key: str, version: str) -> None:
         self.s3.delete_object(Bucket=bucket, Key=key, VersionId=version, BypassGovernanceRetention=True)
 
-    def _versions(self, bucket: str, *, known: Versions | None = None) -> Versions:
-        contents = {one: content for versions in (known or {}).values() for one, content in versions}
+    def _read(self, bucket: str) -> Versions:
+        found = self._listed(bucket)
+        for key, versions in found.items():
+            for version in versions:
+                versions[version] = self.s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"].read()
+        return found
+
+    def _listed(self, bucket: str, prefix: str = "") -> Versions:
         found: Versions = {}
-        for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            for one in page.get("Versions", ()):
-                key, version = one["Key"], one["VersionId"]
-                if version not in contents:
-                    body = self.s3.get_object(Bucket=bucket, Key=key, VersionId=version)["Body"]
-                    contents[version] = body.read()
-                found.setdefault(key, []).append((version, contents[version]))
-            for one in page.get("DeleteMarkers", ()):
-                found.setdefault(one["Key"], []).append((one["VersionId"], None))
+        for page in self.s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+            for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                found.setdefault(one["Key"], {})[one["VersionId"]] = None
         return found
 
 
@@ -126,7 +124,3 @@ def key_of(seq: int | str) -> Item:
 
 def item_of(seq: int | str, text: str, sha256: str) -> Item:
     return {**key_of(seq), "sha256": {"S": sha256}, "event": {"S": text}}
-
-
-def event_in(item: Item) -> Event:
-    return Event.from_mapping(json.loads(item["event"]["S"]), origin="the journal")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -194,7 +194,25 @@ class World:
         return verify(self.record.read())
 
     def events(self) -> tuple[Event, ...]:
-        return self.site.journal.events()
+        return self._events
+
+    def signed(self) -> tuple[str, ...]:
+        """Return the keys of everything that was signed, in their order."""
+        return self._signed
+
+    def bundles(self) -> list[str]:
+        return [key for key in self._signed if key.startswith("deployments/")]
+
+    def approvals(self) -> list[str]:
+        return [key for key in self._signed if key.startswith("approvals/")]
+
+    def reviews(self) -> list[str]:
+        return [key for key in self._signed if key.startswith("reviews/")]
+
+    def remember(self) -> None:
+        """Note what there is, for those who bend it."""
+        self._events = self.site.journal.events()
+        self._signed = tuple(sorted(self.site.evidence.names("")))
 
 
 class _Held:
@@ -210,9 +228,7 @@ def made(endpoint: str, folder: Path) -> World:
     _make_table(site)
     for purpose in ("evidence", "approvals"):
         made = site.aws.kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")
-        site.aws.kms.create_alias(
-            AliasName=f"alias/{PREFIX}-{purpose}", TargetKeyId=made["KeyMetadata"]["KeyId"]
-        )
+        site.aws.kms.create_alias(AliasName=f"alias/{PREFIX}-{purpose}", TargetKeyId=made["KeyMetadata"]["KeyId"])
     return World(site=site, people=_people(site, folder))
 
 
@@ -301,6 +317,7 @@ def tell(world: World) -> None:
     world.approve(plan, "pat")
     world.deploy(_name(6), CHANGES[5], plan)
     world.deploy(_name(7), CHANGES[1], world.plan(CHANGES[1], purpose="rollback"))
+    world.remember()
 
 
 def _name(number: int) -> str:

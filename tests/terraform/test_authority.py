@@ -181,6 +181,20 @@ def test_not_even_a_policy_attached_later_lets_the_deployer_approve(acting: As) 
         iam.delete_role_policy(**named)
 
 
+def test_what_is_encrypted_needs_its_key_too(acting: As, written: dict[str, Any]) -> None:
+    iam = acting("operator").client("iam")
+    no_key = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "kms:*", "Resource": "*"}]}
+    named = {"RoleName": "finedge-staging-deployer", "PolicyName": "later"}
+    iam.put_role_policy(PolicyDocument=json.dumps(no_key), **named)
+    try:
+        s3, who = acting("ana", "deployer").s3, session("deployer", "ana")
+        key = "deployments/d1/00000009.dsse.json"
+        refused(lambda: s3.put_object(Bucket=BUCKET, Key=key, Body=b"x"), "kms:GenerateDataKey", who)
+        refused(lambda: s3.get_object(**written), "kms:Decrypt", who)
+    finally:
+        iam.delete_role_policy(**named)
+
+
 def test_the_deployer_writes_and_reads_evidence_checkpoints_and_plans(acting: As, written: dict[str, Any]) -> None:
     deployer = acting("ana", "deployer")
     until = datetime.now(UTC) + timedelta(days=40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -9,14 +10,19 @@ import stat
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slipway import config
-from slipway.adapters.infrastructure import KEPT_PLANS, EnvironmentInfrastructure, again_if_the_lock_vanished
+from slipway.adapters.infrastructure import (
+    KEPT_PLANS,
+    STATE_KEY,
+    EnvironmentInfrastructure,
+    again_if_the_lock_vanished,
+)
 from slipway.adapters.terraform_failure import LockVanished
 from slipway.config import Environment
 from slipway.errors import Blocked, Stale, StepFailed
@@ -47,6 +53,19 @@ def resources(**inputs: str) -> str:
     return ROOT_FILE + "".join(blocks)
 
 
+class Shelf:
+    """Keeps reviewed plan files in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def terraform_plan(self, digest: str) -> bytes | None:
+        return self.kept.get(digest)
+
+    def put_terraform_plan(self, digest: str, content: bytes) -> None:
+        self.kept[digest] = content
+
+
 @dataclass(frozen=True)
 class Bench:
     """An environment of no provider, whose root a test writes."""
@@ -55,6 +74,7 @@ class Bench:
     folder: Path
     s3: Any
     variables: dict[str, str]
+    shelf: Shelf = field(default_factory=Shelf)
 
     def write(self, content: str) -> None:
         root = self.folder / "terraform/environments/staging"
@@ -67,7 +87,9 @@ class Bench:
 
     def infrastructure(self) -> EnvironmentInfrastructure:
         """Return it as a new command would see it."""
-        return EnvironmentInfrastructure(self.environment, self.folder, self.work, s3=self.s3, variables=self.variables)
+        return EnvironmentInfrastructure(
+            self.environment, self.folder, self.work, s3=self.s3, shelf=self.shelf, variables=self.variables
+        )
 
     def plans(self) -> list[Path]:
         return sorted(self.work.glob("*.tfplan"))
@@ -99,6 +121,9 @@ def step_of(facts: InfrastructureFacts) -> ApplyInfrastructure:
         updates=facts.updates,
         replaces=facts.replaces,
         deletes=facts.deletes,
+        destroys_data=facts.destroys_data,
+        serial=facts.serial,
+        lineage=facts.lineage,
     )
 
 
@@ -153,7 +178,7 @@ def test_plans_at_the_same_time_do_not_take_each_others_place(bench: Bench) -> N
     assert bench.plans()
     assert not list(bench.work.glob(".draft-*"))
     planners[0].apply(step_of(facts[0]), quiet)
-    with pytest.raises(Stale, match=r"moved since the plan was made|not there any more"):
+    with pytest.raises(Stale, match=r"moved to serial \d+ since the plan was made"):
         planners[1].apply(step_of(facts[1]), quiet)
 
 
@@ -169,6 +194,47 @@ def test_a_saved_plan_that_is_gone_or_was_exchanged_is_not_applied(bench: Bench)
     bench.infrastructure().facts(plan=True)
     bench.plans()[0].rename(file)
     with pytest.raises(Stale, match="not there any more"):
+        bench.infrastructure().apply(step_of(reviewed), quiet)
+
+
+def test_a_plan_that_was_reviewed_is_applied_on_a_machine_that_never_planned(bench: Bench) -> None:
+    bench.write(resources(one="reviewed"))
+    planner = bench.infrastructure()
+    reviewed = planner.facts(plan=True)
+    planner.shelve(str(reviewed.plan_sha256))
+    for file in bench.plans():
+        file.unlink()
+    done = bench.infrastructure().apply(step_of(reviewed), quiet)
+    assert done.evidence["file_sha256"] == hashlib.sha256(bench.shelf.kept[str(reviewed.plan_sha256)]).hexdigest()
+    assert not bench.infrastructure().facts(plan=True).has_changes
+
+
+def test_a_plan_made_on_an_empty_state_is_not_applied_a_second_time(bench: Bench) -> None:
+    state = bench.environment.bucket("tfstate")
+    bench.s3.delete_object(Bucket=state, Key=STATE_KEY)
+    planner = bench.infrastructure()
+    empty = planner.facts(plan=True)
+    assert (empty.serial, empty.lineage) == (0, "")
+    planner.shelve(str(empty.plan_sha256))
+    planner.apply(step_of(empty), quiet)
+    serial = bench.infrastructure().facts(plan=False).serial
+    with pytest.raises(Stale, match=f"moved to serial {serial} since the plan was made"):
+        bench.infrastructure().apply(step_of(empty), quiet)
+    assert bench.infrastructure().facts(plan=False).serial == serial
+
+
+def test_what_an_apply_that_was_cut_short_left_is_done_and_nothing_beyond(bench: Bench) -> None:
+    bench.write(resources(one="a", two="b", three="c"))
+    reviewed = bench.infrastructure().facts(plan=True)
+    bench.write(resources(one="a", two="b"))  # as if the apply had come as far as this
+    halfway = bench.infrastructure()
+    halfway.apply(step_of(halfway.facts(plan=True)), quiet)
+    bench.write(resources(one="a", two="b", three="c"))
+    bench.infrastructure().apply(step_of(reviewed), quiet)
+    assert not bench.infrastructure().facts(plan=True).has_changes
+
+    bench.write(resources(one="other", two="b", three="c", four="d"))
+    with pytest.raises(Stale, match=r"update terraform_data\.one"):
         bench.infrastructure().apply(step_of(reviewed), quiet)
 
 

@@ -21,7 +21,6 @@ def main() -> int:
     )
     serving.add_argument("--ready-file", type=Path, required=True, help="written when both doors answer")
     serving.add_argument("--state", type=Path, help="folder that outlives the process; without it, nothing does")
-    serving.add_argument("--operator-key", action="append", default=[], help="one more access key of the operator")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # one line per request otherwise
@@ -33,7 +32,6 @@ def main() -> int:
             proxy_port=arguments.proxy_port,
             ready_file=arguments.ready_file,
             state=arguments.state,
-            operator_keys=arguments.operator_key,
         )
     except SlipwayError as error:
         sys.stderr.write(f"{error}\n")

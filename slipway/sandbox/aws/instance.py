@@ -18,7 +18,7 @@ from slipway.errors import Unavailable
 _START_S = 60.0
 _STOP_S = 10.0
 # What runs for a block only has nobody to protect: the key that tests of clients use is the operator's, too.
-_SERVE = (sys.executable, "-m", "slipway.sandbox.aws", "serve", "--operator-key", "test")
+_SERVE = (sys.executable, "-m", "slipway.sandbox.aws", "serve")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,6 @@ from slipway.sandbox.aws.policy import Document, Question
 
 PARTITION = "aws"
 ROOT_ARN = f"arn:{PARTITION}:iam::{ACCOUNT_ID}:root"
-_operator_keys = {ACCESS_KEY}
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/")
 
 
@@ -79,7 +78,7 @@ def principal_of(headers: Mapping[str, str], url: str) -> Principal:
     token = headers.get("X-Amz-Security-Token") or query.get("X-Amz-Security-Token", [None])[0]
     if not key:
         raise Anonymous
-    if key in _operator_keys:
+    if key == ACCESS_KEY:
         return operator()
     for session in reversed(list(sts_backends[ACCOUNT_ID][PARTITION].assumed_roles)):
         if session.access_key_id == key:
@@ -90,11 +89,6 @@ def principal_of(headers: Mapping[str, str], url: str) -> Principal:
                 raise WrongToken
             return _of_user(user)
     raise UnknownKey
-
-
-def add_operator_key(key: str) -> None:
-    """Have one more access key be the operator's in this process."""
-    _operator_keys.add(key)
 
 
 def operator() -> Principal:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -19,7 +18,6 @@ from slipway.errors import Unavailable
 from slipway.sandbox.aws.amendment import amend
 from slipway.sandbox.aws.authorisation import enforce
 from slipway.sandbox.aws.certificate import CertificateStore
-from slipway.sandbox.aws.principal import add_operator_key
 from slipway.sandbox.aws.proxy import ProxyServer
 from slipway.sandbox.aws.state import Memory
 
@@ -29,16 +27,13 @@ log = logging.getLogger("slipway.sandbox.aws")
 _SERVICES = ("dynamodb", "iam", "kms", "s3", "secretsmanager", "sns", "sqs", "sts")
 
 
-def serve(
-    *, port: int, proxy_port: int, ready_file: Path, state: Path | None = None, operator_keys: Iterable[str] = ()
-) -> None:
+def serve(*, port: int, proxy_port: int, ready_file: Path, state: Path | None = None) -> None:
     """Serve both doors on loopback until SIGTERM or SIGINT.
 
     Args:
         port: of the server door; 0 takes a free one.
         proxy_port: of the proxy door; 0 takes a free one.
         state: the folder that outlives the process; without one everything is forgotten at its end.
-        operator_keys: access keys of the operator, besides `embedded`.
         ready_file: appears, complete, when both doors answer: `{"pid", "port", "proxy_port"}`. Removed at the end.
 
     Raises:
@@ -50,8 +45,6 @@ def serve(
     amend()
     for service in _SERVICES:
         get_backend(service)
-    for key in operator_keys:
-        add_operator_key(key)
     enforce()
     memory = Memory(state, _SERVICES) if state is not None else None
     if memory is not None:
