@@ -6,6 +6,7 @@ What each check shows:
 - a tail that was cut: a bundle or a checkpoint that names a head beyond it
 - a bundle replaced or removed: its versions, and an end in the journal without a bundle
 - an approval moved to another plan: the plan it names is not the plan under whose name it stands
+- an approval in another person's name: who may write there is not who it says
 - an approval that a deployment claims and nobody gave: its digest is that of no approval which is kept
 """
 
@@ -156,6 +157,9 @@ def _replaced(one: Kept) -> str:
 
 def _bundle_findings(records: Records, events: Sequence[Event]) -> list[Finding]:
     by_seq = {event.seq: event for event in events}
+    own: dict[str, list[int]] = {}  # deployment -> numbers of its events
+    for event in events:
+        own.setdefault(event.deployment, []).append(event.seq)
     findings: list[Finding] = []
     sealed = set()
     for one in records.bundles:
@@ -165,7 +169,7 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> list[Finding]
         if one.key != bundle_key(bundle.deployment, bundle.head.seq) or bundle.environment != records.environment:
             findings.append(Finding(where=one.key, what=f"is the bundle of {bundle.deployment} #{bundle.head.seq}"))
         findings += [Finding(where=one.key, what=said) for said in problems_of(one.statement, bundle)]
-        findings += [Finding(where=one.key, what=said) for said in _against_journal(bundle, by_seq)]
+        findings += [Finding(where=one.key, what=said) for said in _against_journal(bundle, by_seq, own)]
         sealed.add((bundle.deployment, bundle.head.seq))
     for deployment, endings in ended(events).items():
         for seq in endings:
@@ -177,23 +181,19 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> list[Finding]
     return findings
 
 
-def _against_journal(bundle: Bundle, by_seq: Mapping[int, Event]) -> list[str]:
+def _against_journal(bundle: Bundle, by_seq: Mapping[int, Event], own: Mapping[str, Sequence[int]]) -> list[str]:
     if bundle.head.seq not in by_seq:
         return [f"names event {bundle.head.seq}, which the journal does not have: its tail was cut"]
     others = [event.seq for event in bundle.events if by_seq.get(event.seq) != event]
     if others:
         return [f"tells {_numbers(others)} otherwise than the journal"]
     known = {event.seq for event in bundle.events}
-    added = [
-        event.seq
-        for event in by_seq.values()
-        if event.deployment == bundle.deployment and event.seq <= bundle.head.seq and event.seq not in known
-    ]
+    added = [seq for seq in own.get(bundle.deployment, ()) if seq <= bundle.head.seq and seq not in known]
     return [f"does not know {_numbers(added)} of the journal"] if added else []
 
 
 def _checkpoint_findings(records: Records, events: Sequence[Event]) -> list[Finding]:
-    sha256s = {event.seq: event.sha256 for event in events}
+    by_seq = {event.seq: event for event in events}
     findings: list[Finding] = []
     for one in records.checkpoints:
         checkpoint = _read(Checkpoint, one, findings)
@@ -201,10 +201,10 @@ def _checkpoint_findings(records: Records, events: Sequence[Event]) -> list[Find
             continue
         if one.key != checkpoint_key(checkpoint.head.seq) or checkpoint.environment != records.environment:
             findings.append(Finding(where=one.key, what=f"is the checkpoint of event {checkpoint.head.seq}"))
-        elif checkpoint.head.seq not in sha256s:
+        elif checkpoint.head.seq not in by_seq:
             said = f"names event {checkpoint.head.seq}, which the journal does not have: its tail was cut"
             findings.append(Finding(where=one.key, what=said))
-        elif sha256s[checkpoint.head.seq] != checkpoint.head.sha256:
+        elif by_seq[checkpoint.head.seq].sha256 != checkpoint.head.sha256:
             findings.append(Finding(where=one.key, what=f"names another event {checkpoint.head.seq}"))
     return findings
 
@@ -219,12 +219,20 @@ def _approval_findings(records: Records) -> list[Finding]:
                 "it was moved"
             )
             findings.append(Finding(where=one.key, what=said))
+        findings += _writer_findings(one, approval)
     for one in records.reviews:
         review = _read(Review, one, findings)
         if review and (one.key, review.environment) != (review_key(review), records.environment):
             said = f"is a review of {review.deployment} in {review.environment}: it was moved"
             findings.append(Finding(where=one.key, what=said))
+        findings += _writer_findings(one, review)
     return findings
+
+
+def _writer_findings(one: Kept, said: Approval | Review | None) -> list[Finding]:
+    if said is None or is_writers_own(said):
+        return []
+    return [Finding(where=one.key, what=f"says it is {said.identity}'s, and {said.user_id} wrote it")]
 
 
 def _permission_findings(records: Records, events: Iterable[Event]) -> list[Finding]:
@@ -280,6 +288,16 @@ def approval_key(approval: Approval) -> str:
 def review_key(review: Review) -> str:
     """Return where a review stands: below its deployment, under the one name that its signer may write."""
     return f"reviews/{review.deployment}/{review.user_id}.dsse.json"
+
+
+def is_writers_own(said: Approval | Review) -> bool:
+    """Return whether the person a statement names is the one under whose name S3 let it be written.
+
+    What it says of its signer is the signer's own word. AWS's word is the user id, `ROLE:SESSION` of a role's session;
+    that the session's name is the person's is the role's to see to (terraform/modules/platform/role.tf).
+    """
+    session = said.user_id.partition(":")[2]
+    return session != "" and said.identity.rpartition("/")[2] == session
 
 
 def story(bundle: Bundle) -> tuple[str, ...]:

@@ -78,11 +78,19 @@ class StepFailed(SlipwayError):
 
 
 class Unavailable(StepFailed):
-    """A part of the platform does not answer."""
+    """A part of the platform does not answer.
+
+    Attributes:
+        mends_itself: whether asking again later may help.
+    """
+
+    mends_itself = True
 
 
 class NotBootstrapped(Unavailable):
     """The environment answers and was never made: it has no place for its lock and journal, or no roles yet."""
+
+    mends_itself = False
 
 
 class VerificationFailed(SlipwayError):

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from slipway import engine, gate
 from slipway.deployment import Deployment, fold
 from slipway.errors import Blocked, ConfigurationError, NotBootstrapped, SlipwayError, Stale
+from slipway.evidence import ended
 from slipway.gate import Verdict
 from slipway.observation import Observation
 from slipway.operation import Operation
@@ -55,10 +56,15 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """What came of it: the plan, and the deployment unless there was nothing to do."""
+    """What came of it: the plan, and the deployment unless there was nothing to do.
+
+    Attributes:
+        reason: why there was nothing to do.
+    """
 
     plan: Plan
-    deployment: Deployment | None
+    deployment: Deployment | None = None
+    reason: str = ""
 
 
 def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callable[[], bool]) -> Launch:
@@ -74,9 +80,9 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
     record = Record(site)
     with site.lease(tell=listener.waiting) as lease:
         journal = site.journal = site.journal.fenced_by(lease)  # whoever reads it now is as patient as who writes it
-        _seal(record, journal)
+        _seal(record, journal, listener)
         if order.plan is not None and (before := _applied(journal, order.plan)):
-            return Launch(plan=order.plan, deployment=before)
+            return Launch(plan=order.plan, reason=f"plan {short(order.plan.id)} was applied as {before.id}")
         listener.examining()
         operation = order.choose()
         work = _resumption(operation, journal, order, listener) or _new_work(
@@ -88,9 +94,9 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
             deployment = _apply(record, operation, work, lease, journal, listener, is_stopping)
         except SlipwayError:
             with suppress(SlipwayError):  # the next command seals it
-                _seal(record, journal)
+                _seal(record, journal, listener)
             raise
-        record.seal_what_ended(journal.events())
+        _seal(record, journal, listener)
         return Launch(plan=work.plan, deployment=deployment)
 
 
@@ -186,7 +192,7 @@ def _new_work(
         verdict = Verdict(results=())
     unfinished = _settle(journal, plan)
     if plan.is_empty and unfinished is None:
-        return Launch(plan=plan, deployment=None)
+        return Launch(plan=plan, reason=plan.reason)
     record.keep_plan(operation, plan)
     return engine.Assignment(
         plan=plan,
@@ -227,10 +233,14 @@ def _apply(
     )
 
 
-def _seal(record: Record, journal: Journal) -> None:
-    """Seal what ended and is not sealed; an environment that has no evidence bucket yet gets it by this deployment."""
-    with suppress(NotBootstrapped):
-        record.seal_what_ended(journal.events())
+def _seal(record: Record, journal: Journal, listener: Listener) -> None:
+    """Seal what ended and is not sealed; an environment that has no evidence bucket yet gets one by its next plan."""
+    events = journal.events()
+    try:
+        record.seal_what_ended(events)
+    except NotBootstrapped as error:
+        if ended(events):
+            listener.waiting(f"{error.message}: what ended is sealed once it is there")
 
 
 def refuse_other_plan(reviewed: Plan, now: Plan) -> None:

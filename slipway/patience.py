@@ -1,7 +1,7 @@
 """Patience: asking again what does not answer, within a limit and not in silence.
 
-Only what mends itself is asked again: `Unavailable`. An environment that was never made (`NotBootstrapped`) does not
-mend itself, and any other error is an answer.
+Only what mends itself is asked again: `Unavailable`, but for an environment that was never made and a login that is
+refused. Any other error is an answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
-from slipway.errors import NotBootstrapped, Unavailable
+from slipway.errors import Unavailable
 
 PATIENCE_S = 90.0  # seconds a deployment under way waits for a part that does not answer
 TELL_EVERY_S = 5.0  # seconds between two words about it
@@ -91,4 +91,4 @@ def _since_s(state: RetryCallState) -> float:
 
 
 def _mends_itself(error: BaseException | None) -> bool:
-    return isinstance(error, Unavailable) and not isinstance(error, NotBootstrapped)
+    return isinstance(error, Unavailable) and error.mends_itself

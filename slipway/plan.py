@@ -90,7 +90,7 @@ def build_plan(
         once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
-    archive_sha256 = seen.uploaded.get(version.version, made_here)  # another machine's gzip may pack otherwise
+    archive_sha256 = seen.uploaded.get(version.version, made_here)  # an earlier Slipway may have packed it otherwise
     flip = _flip(version, seen, dag_ids, archive_sha256)
     candidates: tuple[Step | None, ...] = (
         _infra(seen) if purpose == "deploy" else None,

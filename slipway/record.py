@@ -69,8 +69,12 @@ class Record:
             return ()
 
     def live_policy(self) -> Policy | None:
-        """Return the policy the live release was judged by, or None before there was one."""
-        live = next((one for one in reversed(self.site.history()) if one.state == "succeeded"), None)
+        """Return the policy that the last deployment was judged by, or None before there was one.
+
+        A rollback changes no rule: it needs nobody's approval.
+        """
+        past = reversed(self.site.history())
+        live = next((one for one in past if (one.state, one.purpose) == ("succeeded", "deploy")), None)
         return self.site.bucket.policy(live.policy) if live is not None and live.policy else None
 
     def forecast_ms(self, plan: Plan) -> int | None:

@@ -5,15 +5,16 @@ Rules:
   The commit is provenance, not identity: a commit that changes nothing deployable makes the same release.
 - A version is a release as one environment runs it: the release plus the environment's settings. Airflow knows
   versions, so configuration moves forward and back together with code.
-- Archives are deterministic: the same content makes the same bytes.
+- Archives are deterministic: the same content makes the same bytes, on every machine.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,8 @@ FOLDERS: Mapping[Component, str] = {
     "migrations": "snowflake_migrations",
     "infra": "terraform",
 }
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unknown system
+_BLOCK = 0xFFFF  # bytes in a stored block
 NOT_DEPLOYED = ("README.md", ".gitignore", ".gitkeep")  # file names that change no behaviour
 
 
@@ -160,10 +163,21 @@ def archive_of(files: Mapping[str, bytes]) -> bytes:
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = len(content), 0o644
             archive.addfile(entry, io.BytesIO(content))
-    packed = io.BytesIO()
-    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, compresslevel=6) as stream:
-        stream.write(plain.getvalue())
-    return packed.getvalue()
+    return _gzip(plain.getvalue())
+
+
+def _gzip(content: bytes) -> bytes:
+    """Return a gzip stream of `content` that is stored, not compressed: libraries do not agree on how to compress.
+
+    https://www.rfc-editor.org/rfc/rfc1952 and https://www.rfc-editor.org/rfc/rfc1951#page-11 (non-compressed blocks)
+    """
+    blocks = [content[start : start + _BLOCK] for start in range(0, len(content), _BLOCK)] or [b""]
+    stored = [
+        struct.pack("<BHH", number == len(blocks), len(block), len(block) ^ 0xFFFF) + block
+        for number, block in enumerate(blocks, start=1)
+    ]
+    ending = struct.pack("<II", zlib.crc32(content), len(content) & 0xFFFFFFFF)
+    return _GZIP_HEADER + b"".join(stored) + ending
 
 
 def files_in(archive: bytes, *, origin: str) -> dict[str, bytes]:

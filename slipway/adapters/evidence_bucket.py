@@ -20,7 +20,7 @@ from securesystemslib.signer import Signer
 from slipway.adapters.aws import code_of, translated
 from slipway.adapters.signing import BadSignature, PublicKey, opened, signed
 from slipway.approval import Approval, Review, Signed, SignedReview
-from slipway.audit import Kept, approval_key, bundle_key, checkpoint_key, review_key
+from slipway.audit import Kept, approval_key, bundle_key, checkpoint_key, is_writers_own, review_key
 from slipway.errors import ConfigurationError
 from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, REVIEW_TYPE, Bundle, Checkpoint, statement_of
 
@@ -133,7 +133,7 @@ class EvidenceBucket:
         for one in self.kept(f"reviews/{deployment}/", REVIEW_TYPE, key):
             if one.statement is not None:
                 review = Review.from_mapping(one.statement, origin=one.key)
-                problem = _misplaced(one, review_key(review))
+                problem = _misplaced(one, review, review_key(review))
                 found.append(SignedReview(review=review, problem=problem))
         return tuple(found)
 
@@ -155,9 +155,10 @@ class EvidenceBucket:
         """Return the last bundle of a deployment and its envelope.
 
         Raises:
-            ConfigurationError: there is none, or its signature does not hold.
+            ConfigurationError: there is none, its signature does not hold, or it is not where it was kept.
         """
-        names = sorted(self.names(f"deployments/{deployment}/"))
+        found = self.names(f"deployments/{deployment}/")
+        names = sorted(found)
         content = self.content(names[-1]) if names else None
         if content is None:
             raise ConfigurationError(
@@ -167,7 +168,10 @@ class EvidenceBucket:
             statement = opened(content, PAYLOAD_TYPE, key)
         except BadSignature as error:
             raise ConfigurationError(f"{names[-1]} {error}", fix="invoke audit.verify --env ENV") from error
-        return Bundle.from_mapping(statement.get("predicate", {}), origin=names[-1]), content
+        bundle = Bundle.from_mapping(statement.get("predicate", {}), origin=names[-1])
+        if bundle_key(bundle.deployment, bundle.head.seq) != names[-1] or found[names[-1]] != 1:
+            raise ConfigurationError(f"{names[-1]} was moved or replaced", fix="invoke audit.verify --env ENV")
+        return bundle, content
 
 
 def checked(name: str, content: bytes, *, payload_type: str, key: PublicKey, versions: int = 1) -> Kept:
@@ -186,11 +190,13 @@ def _signed_approvals(kept: Iterable[Kept]) -> Iterable[Signed]:
         if one.statement is None:
             continue  # nobody's: what it says is not known
         approval = Approval.from_mapping(one.statement, origin=one.key)
-        yield Signed(approval=approval, sha256=one.sha256, problem=_misplaced(one, approval_key(approval)))
+        yield Signed(approval=approval, sha256=one.sha256, problem=_misplaced(one, approval, approval_key(approval)))
 
 
-def _misplaced(one: Kept, key: str) -> str | None:
+def _misplaced(one: Kept, said: Approval | Review, key: str) -> str | None:
     """Return what is wrong with the place of a signed statement that belongs under `key`, if anything."""
     if one.key != key:
         return "stands where another may write"
+    if not is_writers_own(said):
+        return f"was written by {said.user_id}, who is someone else"
     return one.problem if one.versions == 1 else "was replaced after it was signed"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from slipway.adapters.signing import BadSignature, PublicKey, opened, parts_of
 from slipway.approval import Approval
-from slipway.audit import Finding
+from slipway.audit import Finding, is_writers_own
 from slipway.documents import canonical, digest_of
 from slipway.errors import ConfigurationError
 from slipway.evidence import APPROVAL_TYPE, PAYLOAD_TYPE, Bundle, problems_of
@@ -118,4 +118,8 @@ def approval_findings(bundle: Bundle) -> list[Finding]:
             continue
         if (approval.plan, approval.environment) != (plan, bundle.environment):
             findings.append(Finding(where=where, what="approves another plan"))
+        if not is_writers_own(approval):
+            findings.append(
+                Finding(where=where, what=f"says it is {approval.identity}'s, and {approval.user_id} wrote it")
+            )
     return findings

@@ -26,6 +26,8 @@ _NO_SESSION = (390111, 390112, 390113, 390114, 390115)
 class LoginRefused(Unavailable):
     """The warehouse answers and does not let the principal in: an unknown user, another key, a role not granted."""
 
+    mends_itself = False
+
     def __init__(self, principal: Principal, key_file: Path, reason: str) -> None:
         user, role = principal.user, principal.role
         super().__init__(

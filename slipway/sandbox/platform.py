@@ -37,6 +37,9 @@ CATCH_UP_DAYS = 3  # logical dates before the first day that the schedules catch
 SERVICES = ("SVC_DEPLOYER", "SVC_LOADER", "SVC_TRANSFORMER", "SVC_READER")
 ADMIN = "ADMIN"  # the embedded warehouse's ACCOUNTADMIN
 READY_S = 60  # seconds a part may take to answer
+_PYTHON = Path(sys.executable)
+PROGRAMS = _PYTHON.parent.resolve()  # by one name, whatever link led to them: another name would restart every part
+PYTHON = str(PROGRAMS / _PYTHON.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +226,7 @@ class Platform:
     def _start_aws(self, progress: Progress) -> None:
         ports = {"http": port_for(self.root, "aws"), "proxy": port_for(self.root, "aws-proxy")}
         ready = self.root / "aws-ready.json"
-        command = [sys.executable, "-m", "slipway.sandbox.aws", "serve", "--port", str(ports["http"])]
+        command = [PYTHON, "-m", "slipway.sandbox.aws", "serve", "--port", str(ports["http"])]
         command += ["--proxy-port", str(ports["proxy"]), "--ready-file", str(ready), "--state", str(self.root / "aws")]
         started = self._aws.ensure(command, environment=self._child(), ports=ports, cwd=self.project)
         self._aws.wait_ready(lambda: answers(f"http://{LOOPBACK}:{ports['http']}/moto-api/"), timeout_s=READY_S)
@@ -235,7 +238,7 @@ class Platform:
     def _start_snowflake(self, progress: Progress) -> None:
         port = port_for(self.root, "snowflake")
         state = self.root / "snowflake"
-        command = [sys.executable, "-m", "slipway.sandbox.snowflake", "serve", "--port", str(port)]
+        command = [PYTHON, "-m", "slipway.sandbox.snowflake", "serve", "--port", str(port)]
         command += ["--state", str(state), "--ready-file", str(self.root / "snowflake-ready")]
         command += ["--keys", str(self.root / "keys")]
         started = self._snowflake.ensure(
@@ -277,7 +280,7 @@ class Platform:
         return {
             **self.aws_variables(),
             "SLIPWAY_ENV": of.name,
-            "SLIPWAY_DBT": str(Path(sys.executable).parent / "dbt"),
+            "SLIPWAY_DBT": str(PROGRAMS / "dbt"),
             "AIRFLOW_CONN_AWS_DEFAULT": json.dumps({"conn_type": "aws"}),
             "AIRFLOW_CONN_POSTGRES_CORE": json.dumps(
                 {

@@ -187,7 +187,7 @@ def _show(site: Site, done: Launch, *, seconds: float, as_json: bool) -> None:
     if as_json:
         render.print_json({**document, "plan": render.plan_document(done.plan, (), site.history())})
     elif done.deployment is None:
-        render.out().print(f"already live: {done.plan.reason}; nothing to do ({seconds:.1f} s)")
+        render.out().print(f"already live: {done.reason}; nothing to do ({seconds:.1f} s)")
     else:
         render.show_live(document, done.deployment, seconds=seconds)
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from slipway import gate
-from slipway.deployment import GENESIS, Event, EventKind
-from slipway.errors import Locked, StepFailed
+from slipway.errors import StepFailed
 from slipway.observation import (
     AppliedMigration,
     InfrastructureFacts,
@@ -27,6 +26,7 @@ from slipway.policy import LANES, Policy
 from slipway.ports import Effects, Outcome, Progress
 from slipway.release import Provenance, Release, Version, build_release
 from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, UploadVersion
+from tests.ports.memory import MemoryJournal
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday
 PEOPLE = ("ana", "ben", "chris", "pat")
@@ -219,42 +219,6 @@ class MemoryEnvironment:
         release = self.releases[step.release]
         self.live_components = {name: release.manifest.component_digest(name) for name in release.manifest.components}
         return Outcome(summary="flipped")
-
-
-class MemoryJournal:
-    """A journal in a list, with a clock that moves one second an event."""
-
-    def __init__(self) -> None:
-        self.written: list[Event] = []
-
-    def events(self) -> tuple[Event, ...]:
-        return tuple(self.written)
-
-    def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
-        seq = len(self.written) + 1
-        event = Event(
-            seq=seq,
-            previous=self.written[-1].sha256 if self.written else GENESIS,
-            at=f"2026-11-01T00:{seq // 60:02d}:{seq % 60:02d}.000+00:00",
-            deployment=deployment,
-            kind=kind,
-            data=dict(data),
-        )
-        self.written.append(event)
-        return event
-
-
-@dataclass
-class MemoryLease:
-    """A lease that is lost after `checks` questions, or never."""
-
-    checks: int | None = None
-
-    def check(self) -> None:
-        if self.checks is not None:
-            if self.checks == 0:
-                raise Locked("lost")
-            self.checks -= 1
 
 
 @pytest.fixture

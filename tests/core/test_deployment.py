@@ -9,8 +9,7 @@ import pytest
 from slipway.deployment import TRANSITIONS, Deployment, Event, EventKind, fold, median_durations_ms
 from slipway.errors import Blocked, JournalError
 from slipway.rollback import Live, previous_deployment, rollback_target
-
-from .conftest import MemoryJournal
+from tests.ports.memory import MemoryJournal
 
 FACTS: dict[str, Any] = {
     "plan": "p" * 64,

@@ -18,8 +18,9 @@ from slipway.plan import Plan, moved_by_others
 from slipway.ports import Effects
 from slipway.release import Release, Version
 from slipway.rollback import live_in, previous_deployment
+from tests.ports.memory import MemoryJournal, MemoryLease
 
-from .conftest import DAG_IDS, MemoryEnvironment, MemoryJournal, MemoryLease, release_of, version_in_staging
+from .conftest import DAG_IDS, MemoryEnvironment, release_of, version_in_staging
 
 KINDS = ("infra", "upload", "migrate", "build", "publish", "flip")
 

@@ -10,8 +10,9 @@ from slipway.observation import AppliedMigration
 from slipway.plan import Plan
 from slipway.release import Release
 from slipway.step import BuildSlot, FlipPointer, summarise
+from tests.ports.memory import MemoryJournal
 
-from .conftest import DAG_IDS, MemoryEnvironment, MemoryJournal, obstacles, release_of, version_in_staging
+from .conftest import DAG_IDS, MemoryEnvironment, obstacles, release_of, version_in_staging
 from .test_engine import deploy
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +79,9 @@ def test_what_airflow_unpacks_holds_dags_models_and_settings_and_nothing_else() 
 def test_a_broken_archive_is_one_error(content: bytes) -> None:
     with pytest.raises(ConfigurationError, match="is not a release archive"):
         files_in(content, origin="s3://bucket/key")
+
+
+def test_an_archive_has_the_same_bytes_on_every_machine() -> None:
+    archive = archive_of({"a": b"x" * 70_000, "b/c": b""})
+    assert hashlib.sha256(archive).hexdigest() == "e35719a7566489d2fcc4e5b4bfe7d88f1cb48e28640fa7b277042073ce6fb262"
+    assert gzip.decompress(archive).endswith(b"\0" * 1024)

@@ -57,7 +57,8 @@ def attacker(everything: Attacker) -> Iterator[Attacker]:
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Callable[[Finding | None], None]:
     """Write what was found into the test's row of the table."""
-    row = Row(attack=request.node.callspec.id if hasattr(request.node, "callspec") else request.node.name)
+    said = request.node.callspec.id if hasattr(request.node, "callspec") else request.node.name.removeprefix("test_")
+    row = Row(attack=said.replace("_", " "))
     request.config.stash.setdefault(ROWS, []).append(row)
 
     def write(finding: Finding | None) -> None:

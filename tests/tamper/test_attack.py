@@ -466,6 +466,14 @@ def _(world: World, attacker: Attacker) -> str:
     return world.approvals()[0]
 
 
+@attack("approval: given by a person in another's name")
+def _(world: World, attacker: Attacker) -> str:
+    found = Approval.from_mapping(json.loads(_payload(attacker.content(world.approvals()[0]))), origin="approval")
+    chris = world.people["chris"]
+    lie = found.model_copy(update={"user_id": chris.caller().user_id})  # identity: ben's
+    return EvidenceBucket(chris.s3, attacker.evidence).approve(lie, world.approvals_key(chris))
+
+
 @attack("approval: made with the deployer's key")
 def _(world: World, attacker: Attacker) -> str:
     found = Approval.from_mapping(json.loads(_payload(attacker.content(world.approvals()[0]))), origin="approval")

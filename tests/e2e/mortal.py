@@ -1,0 +1,256 @@
+"""A deployment or a rollback that kills itself: `python -m tests.e2e.mortal deploy --point after --step build`.
+
+It goes the way of `invoke deploy` and `invoke rollback` through the library. Only what it is given differs: an
+operation whose effects, and a journal whose writes, end this process where that is wanted, as the kernel would.
+
+Without a point it lives, and prints what its effects told and how long they took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args
+
+from slipway.adapters.journal import DynamoJournal, Fence
+from slipway.audit import JournalItem
+from slipway.deployment import Event, EventKind
+from slipway.errors import StepFailed
+from slipway.launch import Order, launch
+from slipway.operation import Operation, open_site, operate, operate_earlier
+from slipway.ports import Effects, Outcome, Progress
+from slipway.render import Progress as Shown
+from slipway.rollback import live_in, rollback_target
+from slipway.step import (
+    ApplyInfrastructure,
+    BuildSlot,
+    FlipPointer,
+    MigrateWarehouse,
+    PublishSlot,
+    Step,
+    StepKind,
+    UploadVersion,
+)
+
+Purpose = Literal["deploy", "rollback"]
+# before: of the step it is journalled that it started, and its probe said no. during: so many seconds after its effect
+# began. word: as the effect tells its n-th line. after: its effect is done, and not recorded. recorded: it is. failing:
+# the effect fails, and an event of this kind says so. event: one of this kind was journalled. sealed: the end was
+# signed.
+Point = Literal["before", "during", "word", "after", "recorded", "failing", "event", "sealed"]
+PROJECT = Path(__file__).parents[2]
+ENVIRONMENT = "staging"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Death:
+    """Where a process dies.
+
+    Attributes:
+        step: of the step's points.
+        after_s: of `during`.
+        word: of `word`, from 1.
+        event: of `event`.
+    """
+
+    point: Point
+    step: StepKind | None = None
+    after_s: float = 0.0
+    word: int = 0
+    event: EventKind | None = None
+
+    def arguments(self) -> list[str]:
+        """Return the command line that asks for it."""
+        options = {"step": self.step, "after-s": self.after_s, "word": self.word, "event": self.event}
+        return [
+            f"--point={self.point}",
+            *(f"--{name}={value}" for name, value in options.items() if value),
+        ]
+
+
+def die() -> NoReturn:
+    """End this process as the kernel would: nothing is cleaned up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("SIGKILL cannot be survived")
+
+
+@dataclass
+class Fate:
+    """Knows when to die, and notes what effects took and told."""
+
+    death: Death | None
+    seconds: dict[str, float] = field(default_factory=dict)
+    words: dict[str, list[str]] = field(default_factory=dict)
+
+    def surround(self, step: Step, progress: Progress, effect: Callable[[Progress], Outcome]) -> Outcome:
+        """Cause the effect of a step, or die before, in, or after it."""
+        mine = self.death is not None and self.death.step == step.kind
+        point = self.death.point if self.death is not None and mine else None
+        if point == "before":
+            die()
+        if point == "failing":
+            raise StepFailed(f"{step.kind}: failed because that was wanted")
+        if point == "during" and self.death is not None:
+            timer = threading.Timer(self.death.after_s, die)
+            timer.daemon = True
+            timer.start()
+        told = self.words.setdefault(step.kind, [])
+
+        def tell(line: str) -> None:
+            told.append(line)
+            progress(line)
+            if point == "word" and self.death is not None and len(told) == self.death.word:
+                die()
+
+        began = time.monotonic()
+        outcome = effect(tell)
+        self.seconds[step.kind] = time.monotonic() - began
+        if point in ("during", "word"):
+            print(f"the effect of {step.kind} ended first", file=sys.stderr, flush=True)
+        if point in ("during", "word", "after"):
+            die()
+        return outcome
+
+    def journalled(self, kind: EventKind, step: StepKind | None) -> None:
+        """Die if this is the event."""
+        death = self.death
+        if death is None:
+            return
+        if (death.point, death.event) == ("event", kind):
+            die()
+        if (death.point, kind, death.step) == ("recorded", "step-done", step):
+            die()
+        if (death.point, death.event) == ("failing", kind):
+            die()
+
+
+class MortalEffects:
+    """Every port that changes something, around the real ones; implements all of `ports.Effects`."""
+
+    def __init__(self, real: Effects, fate: Fate) -> None:
+        self._real, self._fate = real, fate
+
+    def is_applied(self, step: ApplyInfrastructure) -> bool:
+        return self._real.infrastructure.is_applied(step)
+
+    def apply(self, step: ApplyInfrastructure, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.infrastructure.apply(step, tell))
+
+    def is_uploaded(self, step: UploadVersion) -> bool:
+        return self._real.releases.is_uploaded(step)
+
+    def upload(self, step: UploadVersion, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.releases.upload(step, tell))
+
+    def are_applied(self, step: MigrateWarehouse) -> bool:
+        return self._real.migrations.are_applied(step)
+
+    def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.migrations.migrate(step, tell))
+
+    def is_built(self, step: BuildSlot) -> bool:
+        return self._real.slots.is_built(step)
+
+    def build(self, step: BuildSlot, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.slots.build(step, tell))
+
+    def is_published(self, step: PublishSlot) -> bool:
+        return self._real.slots.is_published(step)
+
+    def publish(self, step: PublishSlot, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.slots.publish(step, tell))
+
+    def is_live(self, step: FlipPointer) -> bool:
+        return self._real.orchestrator.is_live(step)
+
+    def flip(self, step: FlipPointer, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.orchestrator.flip(step, tell))
+
+
+class MortalOperation(Operation):
+    """An operation whose effects may be the last that this process does."""
+
+    def __init__(self, living: Operation, fate: Fate) -> None:
+        super().__init__(living.site, living.release, living.version, living.commits)
+        self._fate = fate
+
+    def effects(self) -> Effects:
+        """Return every port that changes something, each under the same fate."""
+        mortal = MortalEffects(super().effects(), self._fate)
+        return Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal)
+
+
+class MortalJournal(DynamoJournal):
+    """A journal whose next event may be the last that this process writes."""
+
+    def __init__(self, real: DynamoJournal, fate: Fate) -> None:
+        self._real, self._fate = real, fate
+        self._step: StepKind | None = None
+
+    def fenced_by(self, fence: Fence) -> MortalJournal:
+        return MortalJournal(self._real.fenced_by(fence), self._fate)
+
+    def events(self) -> tuple[Event, ...]:
+        return self._real.events()
+
+    def items(self) -> tuple[JournalItem, ...]:
+        return self._real.items()
+
+    def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
+        event = self._real.append(deployment, kind, data)
+        if kind == "step-started":
+            self._step = data["kind"]
+        self._fate.journalled(kind, self._step)
+        return event
+
+
+def run(purpose: Purpose, fate: Fate, plan: str = "") -> None:
+    """Deploy the commit checked out, or roll back, as far as fate allows. Side effects: those of the plan."""
+    shown = Shown()
+    with open_site(PROJECT, ENVIRONMENT, start=purpose == "deploy", progress=shown) as site:
+        site.journal = MortalJournal(site.journal, fate)
+        reviewed = site.bucket.plan(plan) if plan else None
+
+        def choose() -> Operation:
+            if purpose == "deploy":
+                return MortalOperation(operate(site, reviewed.commit or "HEAD" if reviewed else "HEAD"), fate)
+            target = rollback_target(site.history(), live_in(site.observe_live()), environment=ENVIRONMENT)
+            return MortalOperation(operate_earlier(site, target), fate)
+
+        order = Order(purpose=purpose, choose=choose, plan=reviewed)
+        launch(site, order, listener=shown, is_stopping=lambda: False)
+        if fate.death is not None and fate.death.point == "sealed":
+            die()
+
+
+def main() -> None:
+    """Read the command line and live accordingly."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("purpose", choices=get_args(Purpose))
+    parser.add_argument("--point", choices=get_args(Point))
+    parser.add_argument("--step", choices=get_args(StepKind))
+    parser.add_argument("--after-s", type=float, default=0.0)
+    parser.add_argument("--word", type=int, default=0)
+    parser.add_argument("--event", choices=get_args(EventKind))
+    parser.add_argument("--plan", default="")
+    given = parser.parse_args()
+    death = None
+    if given.point:
+        death = Death(point=given.point, step=given.step, after_s=given.after_s, word=given.word, event=given.event)
+    fate = Fate(death)
+    run(given.purpose, fate, given.plan)
+    if death is not None:
+        raise SystemExit(f"{death} never came")
+    json.dump({"seconds": fate.seconds, "words": fate.words}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""The kill matrix: every point at which a deployment or a rollback may die, and what must be true in the end.
+
+The matrix is made from the kinds of steps and of events, so that a new one is in it by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import psutil
+
+from slipway import audit
+from slipway.deployment import NOTES, Deployment, EventKind, fold
+from slipway.operation import open_site
+from slipway.record import Record
+from slipway.step import StepKind
+from tests.e2e import change, snapshot
+from tests.e2e.mortal import Death, Purpose
+from tests.e2e.snapshot import Difference, Snapshot
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import House, Said
+
+KINDS: Mapping[Purpose, tuple[StepKind, ...]] = {
+    "deploy": get_args(StepKind),
+    # Migrations and infrastructure stay as they are; the release and its slot are still there.
+    "rollback": ("publish", "flip"),
+}
+SHARES = {"1/3": 1 / 3, "2/3": 2 / 3}  # of the time an effect takes undisturbed
+STEP_POINTS = ("before", *SHARES, "last word", "after", "recorded")
+# Events of a step are the points "before", "recorded" and "step-failed".
+STEP_EVENTS: frozenset[EventKind] = frozenset({"step-started", "step-done"})
+EVENTS: Mapping[Purpose, tuple[EventKind, ...]] = {
+    "deploy": tuple(kind for kind in get_args(EventKind) if kind not in NOTES | STEP_EVENTS),
+    "rollback": ("began", "verifying", "succeeded"),
+}
+FAILING: frozenset[EventKind] = frozenset({"step-failed", "failed"})
+FAILED_STEP: StepKind = "build"  # whose effect fails, where a failure is needed
+KILL_S = 300  # seconds a process may take to die
+CHILDREN = ("dbt", "schemachange")  # that must not outlive it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One place in the matrix.
+
+    Attributes:
+        row: the kind of step, or "-" for what belongs to none.
+        column: the point.
+        reviewed: whether a plan is made first, and the deployment asked for by its id.
+    """
+
+    purpose: Purpose
+    row: str
+    column: str
+    reviewed: bool = False
+
+    @property
+    def id(self) -> str:
+        """Return what the test is called by."""
+        return "-".join((self.purpose, self.row, self.column.replace("/", "of"))).replace(" ", "-").replace("---", "-")
+
+
+def cells(purpose: Purpose) -> tuple[Cell, ...]:
+    """Return the matrix of a deployment or of a rollback."""
+    steps = [Cell(purpose=purpose, row=kind, column=point) for kind in KINDS[purpose] for point in STEP_POINTS]
+    events = [Cell(purpose=purpose, row="-", column=kind) for kind in EVENTS[purpose]]
+    rest = [Cell(purpose=purpose, row="-", column="sealed")]
+    if purpose == "deploy":
+        rest.append(Cell(purpose=purpose, row="-", column="reviewed", reviewed=True))
+    return (*steps, *events, *rest)
+
+
+def alternating() -> tuple[Cell, ...]:
+    """Return all cells: while there are rollbacks left, each follows a deployment that it can undo."""
+    deployments, rollbacks = cells("deploy"), cells("rollback")
+    rest = iter(rollbacks)
+    ordered: list[Cell] = []
+    for one in deployments:
+        ordered += [one, *(found for found in (next(rest, None),) if found)]
+    return (*ordered, *rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undisturbed:
+    """What a deployment or a rollback does that nobody kills.
+
+    Attributes:
+        seconds: that each effect took.
+        words: how many lines each effect told.
+    """
+
+    difference: Difference
+    kinds: tuple[str, ...]
+    serials: int
+    seconds: Mapping[str, float]
+    words: Mapping[str, int]
+
+
+@dataclass(kw_only=True)
+class Result:
+    """How a cell ended.
+
+    Attributes:
+        resume_s: seconds that the command took which went on.
+        note: what was different from what the cell is about.
+    """
+
+    cell: Cell
+    resume_s: float = 0.0
+    seconds: float = 0.0
+    note: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Return the result for `kill.json`."""
+        return {
+            "purpose": self.cell.purpose,
+            "step": self.cell.row,
+            "point": self.cell.column,
+            "converged": not self.problems,
+            "resume_s": round(self.resume_s, 1),
+            "seconds": round(self.seconds, 1),
+            "note": self.note,
+            "problems": self.problems,
+        }
+
+
+class Trials:
+    """Carries cells out, one after the other, in one house."""
+
+    def __init__(self, house: House) -> None:
+        self.house, self.results = house, list[Result]()
+        self._undisturbed: dict[Purpose, Undisturbed] = {}
+        self._now: Snapshot | None = None
+        self._can_go_back = False
+
+    def undisturbed(self, purpose: Purpose) -> Undisturbed:
+        """Return what nobody kills; it is done once, the way that the cells go.
+
+        Side effects: the first time, one deployment or rollback.
+        """
+        if purpose not in self._undisturbed:
+            if change.next_number(self.house) == 1:  # the first one makes what those that follow change
+                change.write(self.house, 1)
+                self.house.invoke("deploy", "--env", "staging")
+            self._prepare(purpose)
+            before = self.now()
+            ended = self._mortal(purpose)
+            if ended.returncode != 0:
+                raise AssertionError(f"an undisturbed {purpose} ended with {ended.returncode}:\n{ended.stderr}")
+            self._done(purpose)
+            told, after = json.loads(ended.stdout), self.now()
+            self._undisturbed[purpose] = Undisturbed(
+                difference=snapshot.difference(before, after),
+                kinds=tuple(step.kind for step in self.last().steps),
+                serials=after.serial - before.serial,
+                seconds=told["seconds"],
+                words={kind: len(lines) for kind, lines in told["words"].items()},
+            )
+        return self._undisturbed[purpose]
+
+    def now(self) -> Snapshot:
+        """Return what is there, looked at anew only when something was done since."""
+        if self._now is None:
+            self._now = snapshot.take(self.house.root)
+        return self._now
+
+    def last(self) -> Deployment:
+        """Return the last deployment that the journal tells of."""
+        with open_site(self.house.root, "staging", start=False) as site:
+            return site.history()[-1]
+
+    def carry_out(self, cell: Cell) -> Result:
+        """Kill a process where the cell says, give the command, and return what is not as it would be undisturbed."""
+        wanted = self.undisturbed(cell.purpose)
+        began = time.monotonic()
+        self._prepare(cell.purpose)
+        before, result = self.now(), Result(cell=cell)
+        self.results.append(result)
+        plan = self.house.invoke("plan", "--env", "staging", "--json").json["id"] if cell.reviewed else ""
+        for number, death in enumerate(self._deaths(cell, wanted)):
+            if number and cell.column == "abandoned":
+                self._commit_otherwise()
+            ended = self._mortal(cell.purpose, death, plan)
+            if ended.returncode != -signal.SIGKILL:
+                result.problems.append(f"did not die but ended with {ended.returncode}: {ended.stderr[-2000:]}")
+            if "ended first" in ended.stderr:
+                result.note = "the effect ended first"
+            result.problems += [f"outlived its parent: {line}" for line in self._orphans()]
+        said = self._go_on(cell, plan)
+        self._done(cell.purpose)
+        result.resume_s = said.seconds
+        if said.code:
+            result.problems.append(f"the next command ended with {said.code}: {said.err[-2000:]}")
+        result.problems += list(self._told_otherwise(cell, before, wanted, plan))
+        result.seconds = time.monotonic() - began
+        return result
+
+    def _go_on(self, cell: Cell, plan: str) -> Said:
+        again = ("--plan", plan) if plan else ()
+        return self.house.run(cell.purpose, "--env", "staging", *again)
+
+    # ---- the way there ---------------------------------------------------------------------------------------------
+
+    def _prepare(self, purpose: Purpose) -> None:
+        """Commit a change to deploy, or have one live that can be taken back."""
+        if purpose == "deploy":
+            change.write(self.house, change.next_number(self.house))
+        elif not self._can_go_back:
+            change.write(self.house, change.next_number(self.house))
+            self.house.invoke("deploy", "--env", "staging")
+            self._done("deploy")
+
+    def _done(self, purpose: Purpose) -> None:
+        self._now, self._can_go_back = None, purpose == "deploy"
+
+    def _commit_otherwise(self) -> None:
+        """Replace the last commit by one that makes the same change and is another version."""
+        number = change.next_number(self.house) - 1
+        self.house.git("reset", "-q", "--hard", "HEAD~1")
+        self.house.write("dags/latest_change.md", f"Change {number}, thought over.\n")
+        change.write(self.house, number)
+
+    def _deaths(self, cell: Cell, wanted: Undisturbed) -> tuple[Death, ...]:
+        """Return how processes die, one after the other."""
+        column: Any = cell.column
+        step: Any = cell.row
+        if cell.reviewed:
+            return (Death(point="during", step="build", after_s=wanted.seconds["build"] / 2),)
+        if column in SHARES:
+            return (Death(point="during", step=step, after_s=wanted.seconds[step] * SHARES[column]),)
+        if column == "last word":
+            return (Death(point="word", step=step, word=wanted.words[step]),)
+        if column == "sealed" or step != "-":
+            return (Death(point=column, step=None if step == "-" else step),)
+        if column in FAILING:
+            return (Death(point="failing", step=FAILED_STEP, event=column),)
+        if column == "resumed":
+            return (Death(point="before", step="migrate"), Death(point="event", event="resumed"))
+        if column == "abandoned":
+            return (Death(point="event", event="began"), Death(point="event", event="abandoned"))
+        return (Death(point="event", event=column),)
+
+    def _mortal(self, purpose: Purpose, death: Death | None = None, plan: str = "") -> subprocess.CompletedProcess[str]:
+        command = [
+            str(self.house.root / ".venv" / "bin" / "python"),
+            "-m",
+            "tests.e2e.mortal",
+            purpose,
+            *(death.arguments() if death else ()),
+        ]
+        if plan:
+            command.append(f"--plan={plan}")
+        began = time.monotonic()
+        ended = subprocess.run(
+            command,
+            cwd=self.house.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=KILL_S,
+        )
+        said = " ".join(command[3:])
+        self.house.timings.append(f"{time.monotonic() - began:6.1f} s  exit {ended.returncode}  mortal {said}")
+        return ended
+
+    def _orphans(self) -> Iterator[str]:
+        """Yield what still works for a process that is dead; a moment is given to the kernel."""
+        deadline = time.monotonic() + 3
+        while (found := working_for(self.house.root)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield from found
+
+    # ---- what must be true -----------------------------------------------------------------------------------------
+
+    def _told_otherwise(self, cell: Cell, before: Snapshot, wanted: Undisturbed, plan: str) -> Iterator[str]:
+        after = self.now()
+        yield from snapshot.difference(before, after).against(wanted.difference)
+        serials = after.serial - before.serial
+        inside = cell.row == "infra" and (cell.column in SHARES or cell.column == "last word")
+        if serials != wanted.serials and not (inside and serials > 0):
+            yield f"Terraform's serial rose by {serials}, undisturbed by {wanted.serials}"
+        with open_site(self.house.root, "staging", start=False) as site:
+            events = site.journal.events()
+            yield from (f"{one.where} {one.what}" for one in audit.verify(Record(site).read()).findings)
+        yield from _journal_problems(fold(events)[-1], cell, wanted, plan)
+
+
+def _journal_problems(last: Deployment, cell: Cell, wanted: Undisturbed, plan: str) -> Iterator[str]:
+    """Yield what the journal says of the last deployment that it does not say of an undisturbed one."""
+    if (last.purpose, last.state) != (cell.purpose, "succeeded"):
+        yield f"the last deployment is a {last.purpose} that is {last.state}"
+    ends = {step.kind: step.state for step in last.steps}
+    if tuple(ends) != wanted.kinds:
+        yield f"its steps are {', '.join(ends)}"
+    yield from (f"{kind} is {state}" for kind, state in ends.items() if state not in ("done", "found done"))
+    done = Counter(step.kind for step in last.steps if step.state == "done")
+    yield from (f"{kind} was done {count} times" for kind, count in done.items() if count > 1)
+    if plan and last.plan != plan:
+        yield f"it was done by plan {last.plan[:12]}, not by {plan[:12]}"
+
+
+def working_for(root: Path) -> list[str]:
+    """Return the command lines of programs that a deployment in the house at `root` started and that still run."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            started = any(Path(word).name in CHILDREN for word in words[:4])
+            if started and Path(process.cwd()) == root and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(words)[:200])
+        except psutil.Error:
+            continue
+    return found
+
+
+def table(results: list[Result], purpose: Purpose) -> list[str]:
+    """Return the results of one purpose as a table: seconds of the command that went on, or what did not converge."""
+    own = {(one.cell.row, one.cell.column): one for one in results if one.cell.purpose == purpose}
+    lines = []
+    rows = [kind for kind in KINDS[purpose] if any(row == kind for row, _ in own)]
+    if rows:
+        lines.append(f"{purpose:<10}" + "".join(f"{column:>12}" for column in STEP_POINTS))
+        lines += [f"{row:<10}" + "".join(_cell(own.get((row, column))) for column in STEP_POINTS) for row in rows]
+    lines += [f"{purpose} {column:<22}{_cell(one).strip()}" for (row, column), one in own.items() if row == "-"]
+    return lines
+
+
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return f"{'.':>12}"
+    said = f"{result.resume_s:.1f} s" if not result.problems else "DIVERGED"
+    return f"{said + ('*' if result.note else ''):>12}"
