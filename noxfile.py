@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -65,6 +68,27 @@ def faults(session: nox.Session) -> None:
     """Faults that real teams suffered, injected: a row for each, open ones with their reason."""
     _install(session)
     session.run("python", "-m", "tests.fault", *session.posargs)
+
+
+@nox.session(python="3.11")
+def tamper(session: nox.Session) -> None:
+    """Every record bent in every way, on real storage: what an audit finds, and where."""
+    _pytest(session, "tests/tamper")
+
+
+@nox.session(python="3.11")
+def kill(session: nox.Session) -> None:
+    """Deployments killed at every point, stopped, left by parts of the platform: `./nox -s kill -- -k rollback`."""
+    _install(session)
+    session.env["KILL_CASES"] = "all"
+    found = Path(".build/kill.json")
+    found.unlink(missing_ok=True)
+    try:
+        families = (f"tests/e2e/test_{family}.py" for family in ("kill", "stop", "outage"))
+        session.run("python", "-m", "pytest", *families, *session.posargs)
+    finally:
+        if found.exists():
+            print(json.loads(found.read_text())["summary"])  # noqa: T201
 
 
 @nox.session(python="3.11")

@@ -1,8 +1,8 @@
 """How long `audit.verify` takes: `.venv/bin/python -m benchmarks.audit [DEPLOYMENTS]`.
 
 Makes the records of many deployments (each with a plan, an approval, a checkpoint, 15 events and a bundle of its own)
-on the embedded AWS: the events are one deployment's, told by the engine and told again under other names; the journal is
-written in batches; everything signed is signed in KMS. Then it reads and verifies them as `audit.verify` does.
+on the embedded AWS: the events are one deployment's, told by the engine and told again under other names; the journal
+is written in batches; everything signed is signed in KMS. Then it reads and verifies them as `audit.verify` does.
 
 The embedded AWS answers one request after the other, in Python, on the same machine; its share is named apart.
 """
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -69,9 +69,8 @@ class Clock:
 
 def main(deployments: int) -> int:
     """Print the figures and return 0, or 1 when it took longer than it may or the records do not hold."""
-    folder = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
-    with running(folder) as instance:
-        world = made(f"http://127.0.0.1:{instance.port}", folder)
+    with TemporaryDirectory(prefix="slipway-bench-") as folder, running(Path(folder)) as instance:
+        world = made(f"http://127.0.0.1:{instance.port}", Path(folder))
         began = time.monotonic()
         kept = tell_many(world, deployments)
         print(f"made {deployments} deployments, {kept} objects in {time.monotonic() - began:.0f} s", flush=True)
@@ -91,9 +90,9 @@ def parts_of(world: World, records: Records, clock: Clock) -> None:
     parts: dict[str, Callable[[], Any]] = {
         "journal": world.site.journal.items,
         "bundles": lambda: evidence.kept("deployments/", PAYLOAD_TYPE, signer),
-        "checkpoints": lambda: evidence.kept("checkpoints/", CHECKPOINT_TYPE, signer, newest=20),
+        "checkpoints": lambda: evidence.kept("checkpoints/", CHECKPOINT_TYPE, signer),
         "approvals": lambda: evidence.kept("approvals/", APPROVAL_TYPE, approver),
-        "plans": lambda: world.site.bucket.plan_digests(sorted(records.plans)),
+        "plans": lambda: world.site.bucket.digests("plans", sorted(records.plans)),
     }
     for name, read in parts.items():
         with clock.part(f"  of it, {name}"):
@@ -131,7 +130,8 @@ def tell_many(world: World, deployments: int) -> int:
     pem = approvals.verification_key.pem
     with ThreadPoolExecutor(WRITERS) as pool:
         plans = [plan.model_copy(update={"commit": f"{number:040x}"}) for number in range(deployments)]
-        approved = list(pool.map(lambda one: _approve(one, ben, approvals), plans))
+        began = template[0].at
+        approved = list(pool.map(lambda one: _approve(one, ben, approvals, at=began), plans))
         previous, jobs = GENESIS, []
         for number, (one, (key, envelope)) in enumerate(zip(plans, approved, strict=True)):
             own = _told_again(template, number, one, envelope, previous=previous)
@@ -192,7 +192,7 @@ def told_once(world: World) -> tuple[tuple[Event, ...], Plan]:
     return events, plan
 
 
-def _approve(plan: Plan, caller: Any, signer: Any) -> tuple[str, bytes]:
+def _approve(plan: Plan, caller: Any, signer: Any, *, at: str) -> tuple[str, bytes]:
     approval = Approval(
         kind="approval",
         plan=plan.id,
@@ -200,7 +200,7 @@ def _approve(plan: Plan, caller: Any, signer: Any) -> tuple[str, bytes]:
         identity=caller.arn,
         user_id=caller.user_id,
         reason="read with Ana",
-        at="2026-11-02T12:00:00.000+00:00",
+        at=at,
     )
     return approval_key(approval), signed(approval.to_bytes(), APPROVAL_TYPE, signer)
 

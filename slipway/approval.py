@@ -97,11 +97,12 @@ def authors_of(plan: Plan, policy: Policy) -> tuple[frozenset[str], tuple[str, .
     """Return the people who wrote the plan's commits, and the authors that belong to nobody."""
     people, strangers = set(), []
     for commit in plan.commits:
-        for author in commit.authors:
+        written_by = [author for author in commit.authors if not policy.is_automation(author)]
+        for author in written_by or commit.authors:  # automation writes nothing by itself: somebody used its name
             person = policy.person_of_author(author)
             if person is not None:
                 people.add(person)
-            elif not policy.is_automation(author) and author not in strangers:
+            elif author not in strangers:
                 strangers.append(author)
     return frozenset(people), tuple(strangers)
 
@@ -137,6 +138,24 @@ def is_glass_broken(found: Tally, plan: Plan, policy: Policy) -> bool:
     """Return whether enough people said so, one of them no author of the change."""
     authors, _ = authors_of(plan, policy)
     return len(found.people) >= policy.break_glass.people and not set(found.people) <= authors
+
+
+def lacking(
+    signed: Sequence[Signed], plan: Plan, policy: Policy, *, breaks_glass: bool, now: datetime
+) -> tuple[str, ...]:
+    """Return what the approvals of a plan lack, lane by lane; empty when they are enough. No side effects."""
+    if breaks_glass and is_glass_broken(tally_break_glass(signed, plan, policy, now=now), plan, policy):
+        return ()
+    _, strangers = authors_of(plan, policy)
+    said = []
+    for lane, rule in policy.asks(plan.environment, purpose=plan.purpose, lanes=plan.lanes):
+        if rule.approvals == 0:
+            continue
+        said += [f"{lane}: written by {stranger}, who may be anybody" for stranger in strangers]
+        people = tally(signed, plan, policy, rule, now=now).people
+        if len(people) < rule.approvals:
+            said.append(f"{lane}: {len(people)} of {rule.approvals} approvals")
+    return tuple(said)
 
 
 def is_reviewed(
@@ -193,7 +212,12 @@ def _refusal(
 
 
 def _untimely(approval: Approval, *, good_for: timedelta, now: datetime) -> str | None:
-    at = datetime.fromisoformat(approval.at)
+    try:
+        at = datetime.fromisoformat(approval.at)
+    except ValueError:
+        return f"carries no time: {approval.at}"
+    if at.tzinfo is None:
+        return f"carries a time without a zone: {approval.at}"
     if at > now + CLOCK_SKEW:
         return f"signed with a clock that is ahead ({approval.at})"
     if now - at > good_for:

@@ -1,4 +1,4 @@
-"""Audit: what the journal and the evidence say, held against each other; and a deployment told as a story. Pure.
+"""Audit: what the journal and the evidence say, held against each other. Pure.
 
 What each check shows:
 - a changed byte of an event: its digest; of an envelope: its signature (checked where it was read)
@@ -8,6 +8,7 @@ What each check shows:
 - an approval moved to another plan: the plan it names is not the plan under whose name it stands
 - an approval in another person's name: who may write there is not who it says
 - an approval that a deployment claims and nobody gave: its digest is that of no approval which is kept
+- a deployment that went ahead without the approvals it needed: the policy, asked again
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
-from slipway.approval import Approval, Review
+from slipway.approval import Approval, Review, Signed, lacking
 from slipway.deployment import GENESIS, Event, fold
 from slipway.documents import Document
 from slipway.errors import ConfigurationError, SlipwayError
 from slipway.evidence import BEGINNINGS, Bundle, Checkpoint, approvals_named, ended, problems_of
+from slipway.plan import Plan
+from slipway.policy import Policy
 
 _D = TypeVar("_D", bound=Document)
 
@@ -69,7 +73,7 @@ class Records:
     """Everything an environment keeps about its deployments, as it was found.
 
     Attributes:
-        plans: plan id -> digest of what is stored under it.
+        plans, policies: id -> digest of what is stored under it.
     """
 
     environment: str
@@ -79,6 +83,7 @@ class Records:
     approvals: tuple[Kept, ...]
     reviews: tuple[Kept, ...]
     plans: Mapping[str, str]
+    policies: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,10 +115,12 @@ def verify(records: Records) -> Verification:
     kept = (*records.bundles, *records.checkpoints, *records.approvals, *records.reviews)
     findings += [Finding(where=one.key, what=_replaced(one)) for one in kept if one.versions != 1]
     findings += [Finding(where=one.key, what=str(one.problem)) for one in kept if one.problem]
-    findings += _bundle_findings(records, events)
+    told, bundles = _bundle_findings(records, events)
+    findings += told
     findings += _checkpoint_findings(records, events)
     findings += _approval_findings(records)
     findings += _permission_findings(records, events)
+    findings += _unpermitted_findings(records, bundles)
     return Verification(
         findings=tuple(dict.fromkeys(findings)), events=len(events), deployments=len(deployments), signatures=len(kept)
     )
@@ -136,7 +143,7 @@ def read_journal(items: Iterable[JournalItem]) -> tuple[tuple[Event, ...], list[
             event = Event.from_mapping(json.loads(item.text), origin=where)
             content = event.to_bytes()
         except (ConfigurationError, ValueError, TypeError, RecursionError) as error:
-            findings.append(Finding(where=where, what=f"is no event: {str(error).splitlines()[0]}"))
+            findings.append(Finding(where=where, what=f"is no event: {_problems_in(error)}"))
             previous = item.sha256
             continue
         sha256 = hashlib.sha256(content).hexdigest()
@@ -155,13 +162,14 @@ def _replaced(one: Kept) -> str:
     return f"has {one.versions} versions: it was replaced or removed after it was signed"
 
 
-def _bundle_findings(records: Records, events: Sequence[Event]) -> list[Finding]:
+def _bundle_findings(records: Records, events: Sequence[Event]) -> tuple[list[Finding], dict[str, Bundle]]:
+    """Return what is wrong with bundles, and by their keys those that could be read."""
     by_seq = {event.seq: event for event in events}
     own: dict[str, list[int]] = {}  # deployment -> numbers of its events
     for event in events:
         own.setdefault(event.deployment, []).append(event.seq)
     findings: list[Finding] = []
-    sealed = set()
+    sealed, read = set(), {}
     for one in records.bundles:
         bundle = _read(Bundle, one, findings, of="predicate")
         if one.statement is None or bundle is None:
@@ -171,6 +179,7 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> list[Finding]
         findings += [Finding(where=one.key, what=said) for said in problems_of(one.statement, bundle)]
         findings += [Finding(where=one.key, what=said) for said in _against_journal(bundle, by_seq, own)]
         sealed.add((bundle.deployment, bundle.head.seq))
+        read[one.key] = bundle
     for deployment, endings in ended(events).items():
         for seq in endings:
             if (deployment, seq) not in sealed:
@@ -178,7 +187,7 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> list[Finding]
                     "ended without a bundle: it was removed, or never sealed (the next deployment seals what is left)"
                 )
                 findings.append(Finding(where=f"{deployment} #{seq}", what=what))
-    return findings
+    return findings, read
 
 
 def _against_journal(bundle: Bundle, by_seq: Mapping[int, Event], own: Mapping[str, Sequence[int]]) -> list[str]:
@@ -245,6 +254,10 @@ def _permission_findings(records: Records, events: Iterable[Event]) -> list[Find
         plan = str(event.data.get("plan"))
         if records.plans.get(plan) != plan:
             findings.append(Finding(where=f"plans/{plan}.json", what="is not the plan that was applied, or is gone"))
+        policy = event.data.get("policy")
+        if policy is not None and records.policies.get(str(policy)) != policy:
+            what = "is not the policy that was asked, or is gone"
+            findings.append(Finding(where=f"policies/{policy}.json", what=what))
         where = f"journal #{event.seq}"
         findings += [
             Finding(where=where, what=f"names an approval ({sha256[:12]}) that nobody gave for its plan")
@@ -264,8 +277,56 @@ def _read(kind: type[_D], one: Kept, findings: list[Finding], *, of: str | None 
     try:
         return kind.from_mapping(one.statement.get(of, {}) if of else one.statement, origin=one.key)
     except ConfigurationError as error:
-        said = "; ".join(line.strip() for line in error.message.splitlines()[1:])
-        findings.append(Finding(where=one.key, what=f"is no {kind.__name__.lower()}: {said}"))
+        findings.append(Finding(where=one.key, what=f"is no {kind.__name__.lower()}: {_problems_in(error)}"))
+        return None
+
+
+def _problems_in(error: Exception) -> str:
+    """Return in one line what keeps something from being a document."""
+    first, *listed = getattr(error, "message", str(error)).splitlines() or [type(error).__name__]
+    return "; ".join(line.strip() for line in listed) or first
+
+
+def _unpermitted_findings(records: Records, bundles: Mapping[str, Bundle]) -> list[Finding]:
+    """Return which deployments began without what their policy asks, or the one before it: judged again, from evidence.
+
+    What another Slipway wrote in another form is not judged.
+    """
+    signed = {one.sha256: _signed(one) for one in records.approvals}
+    findings: list[Finding] = []
+    policies: dict[str, Policy] = {}
+    before: Policy | None = None
+    for key, bundle in sorted(bundles.items(), key=lambda one: one[1].head.seq):
+        try:
+            plan = Plan.from_mapping(bundle.plan, origin=key)
+            if plan.policy not in policies:
+                policies[plan.policy] = Policy.from_mapping(bundle.policy or {}, origin=key)
+        except ConfigurationError:
+            continue
+        policy = policies[plan.policy]
+        beginning = next((one for one in bundle.events if _begins(one, plan)), None)
+        if beginning is not None:
+            own = [found for sha256 in approvals_named(beginning) if (found := signed.get(sha256)) is not None]
+            glass, now = bool(beginning.data.get("breaks_glass")), datetime.fromisoformat(beginning.at)
+            for asked in filter(None, (policy, before)):
+                if said := lacking(own, plan, asked, breaks_glass=glass, now=now):
+                    findings.append(Finding(where=key, what=f"went ahead without leave: {'; '.join(said)}"))
+        if (bundle.outcome, plan.purpose) == ("succeeded", "deploy"):
+            before = policy
+    return findings
+
+
+def _begins(event: Event, plan: Plan) -> bool:
+    return event.kind in BEGINNINGS and event.data.get("plan") == plan.id
+
+
+def _signed(one: Kept) -> Signed | None:
+    """Return an approval whose signature and place hold, or None."""
+    if one.statement is None or one.problem is not None:
+        return None
+    try:
+        return Signed(approval=Approval.from_mapping(one.statement, origin=one.key), sha256=one.sha256)
+    except ConfigurationError:  # told elsewhere
         return None
 
 
@@ -298,45 +359,6 @@ def is_writers_own(said: Approval | Review) -> bool:
     """
     session = said.user_id.partition(":")[2]
     return session != "" and said.identity.rpartition("/")[2] == session
-
-
-def story(bundle: Bundle) -> tuple[str, ...]:
-    """Return a deployment as sentences a person reads, in the order things happened."""
-    return tuple(f"{event.at[:19].replace('T', ' ')}  {line}" for event in bundle.events for line in _sentences(event))
-
-
-def _sentences(event: Event) -> list[str]:
-    data = event.data
-    match event.kind:
-        case "began" | "resumed":
-            return _beginning(event.kind, data)
-        case "step-started":
-            return [f"{data['kind']}: {data['summary']}"]
-        case "step-done":
-            found = "found done" if data["found"] else f"done in {data['duration_ms'] / 1000:.1f} s"
-            return [f"  {found}: {data['summary']}"]
-        case "step-failed":
-            return [f"  failed after {data['duration_ms'] / 1000:.1f} s: {data['message'].splitlines()[0]}"]
-        case "verifying":
-            return ["looked at the environment again"]
-        case "succeeded":
-            return ["succeeded: there was nothing left to do"]
-        case "failed" | "abandoned":
-            return [f"{event.kind}: {data['message'].splitlines()[0]}"]
-        case "lock-broken":
-            return [f"{data['by']} broke the lock of {data['holder']}: {data['reason']}"]
-
-
-def _beginning(kind: str, data: Mapping[str, Any]) -> list[str]:
-    verb = "began" if kind == "began" else "went on with"
-    lines = [f"{data['by']} {verb} the {data['purpose']} of version {data['version']} by plan {data['plan'][:12]}"]
-    if data.get("breaks_glass"):
-        lines.append("THE GLASS WAS BROKEN: gates were lifted, and a review is owed")
-    for one in data.get("approvals", ()):
-        said = "had approved it" if one["kind"] == "approval" else "broke the glass for it"
-        lines.append(f"  {one['person']} {said}: {one['reason']}")
-    lines += [f"  gate {one['id']} {one['state']}: {one['reason']}" for one in data.get("gates", ())]
-    return lines
 
 
 def _numbers(seqs: Sequence[int]) -> str:

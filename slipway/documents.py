@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slipway.errors import ConfigurationError
 
+_PLAIN = frozenset({str, int, bool, type(None)})
+
 
 class Document(BaseModel):
     """A frozen value that round-trips through its canonical bytes."""
@@ -90,6 +92,8 @@ def _sentence(problem: Any) -> str:
 
 
 def _refuse_floats(value: object) -> None:
+    if type(value) in _PLAIN:  # nearly every value is
+        return
     if isinstance(value, float):
         raise TypeError(f"a float has no canonical form: {value!r}")
     if isinstance(value, Mapping):

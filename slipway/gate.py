@@ -149,10 +149,7 @@ def lifted(result: Result) -> Result:
 
 def rules_of(case: Case) -> tuple[tuple[str, LaneRule], ...]:
     """Return what each lane of the plan needs."""
-    rules = case.policy.rules(case.plan.environment)
-    if case.plan.purpose == "rollback":
-        return (("rollback", rules.rollback),)
-    return tuple((lane, rules.lanes.get(lane, LaneRule())) for lane in case.plan.lanes)
+    return case.policy.asks(case.plan.environment, purpose=case.plan.purpose, lanes=case.plan.lanes)
 
 
 def _alike(case: Case, of: Callable[[LaneRule], object]) -> tuple[tuple[str, LaneRule], ...]:
@@ -281,10 +278,10 @@ def _window(case: Case) -> Sequence[Result]:
 
 
 def _budget(case: Case) -> Sequence[Result]:
-    budgets = [rule.budget_minutes for _, rule in rules_of(case)]
-    if not budgets or None in budgets:
+    budgets = [rule.budget_minutes for _, rule in rules_of(case) if rule.budget_minutes is not None]
+    if not budgets:
         return ()
-    budget = max(one for one in budgets if one is not None)
+    budget = min(budgets)
     if case.forecast_ms is None:
         return [_passed("budget", f"nothing like it was done before; {budget} min are allowed")]
     said = f"about {case.forecast_ms / 60_000:.1f} min expected of {budget}"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -80,7 +80,9 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
     record = Record(site)
     with site.lease(tell=listener.waiting) as lease:
         journal = site.journal = site.journal.fenced_by(lease)  # whoever reads it now is as patient as who writes it
-        _seal(record, journal, listener)
+        newly = _seal(record, journal, listener)
+        if order.purpose == "rollback" and (unsaid := _unsaid(journal, newly)):
+            return Launch(plan=site.bucket.plan(unsaid.plan), deployment=unsaid)
         if order.plan is not None and (before := _applied(journal, order.plan)):
             return Launch(plan=order.plan, reason=f"plan {short(order.plan.id)} was applied as {before.id}")
         listener.examining()
@@ -125,6 +127,20 @@ def _applied(journal: Journal, plan: Plan) -> Deployment | None:
     """Return the last deployment when it applied this very plan and succeeded."""
     last = next(reversed(fold(journal.events())), None)
     return last if last is not None and last.plan == plan.id and last.state == "succeeded" else None
+
+
+def _unsaid(journal: Journal, newly: Collection[str]) -> Deployment | None:
+    """Return the last deployment when it is a rollback that succeeded, and the process died before it could say so.
+
+    Whoever gives the command again does not know; to go back once more would be another rollback.
+
+    Args:
+        newly: keys of the bundles that were sealed for a process that could not.
+    """
+    last = next(reversed(fold(journal.events())), None)
+    if last is None or (last.purpose, last.state) != ("rollback", "succeeded"):
+        return None
+    return last if any(f"/{last.id}/" in key for key in newly) else None
 
 
 def _resumption(operation: Operation, journal: Journal, order: Order, listener: Listener) -> engine.Assignment | None:
@@ -190,7 +206,7 @@ def _new_work(
             raise blocked(verdict, plan)
     else:
         verdict = Verdict(results=())
-    unfinished = _settle(journal, plan)
+    unfinished = settle(journal, plan)
     if plan.is_empty and unfinished is None:
         return Launch(plan=plan, reason=plan.reason)
     record.keep_plan(operation, plan)
@@ -199,7 +215,7 @@ def _new_work(
         deployment=unfinished or new_id(),
         by=record.site.who(),
         resumes=unfinished is not None,
-        permission=_permission(verdict),
+        permission=permission_of(verdict),
     )
 
 
@@ -233,14 +249,18 @@ def _apply(
     )
 
 
-def _seal(record: Record, journal: Journal, listener: Listener) -> None:
-    """Seal what ended and is not sealed; an environment that has no evidence bucket yet gets one by its next plan."""
+def _seal(record: Record, journal: Journal, listener: Listener) -> tuple[str, ...]:
+    """Seal what ended and is not sealed, and return the keys of the new bundles.
+
+    An environment that has no evidence bucket yet gets one by its next plan.
+    """
     events = journal.events()
     try:
-        record.seal_what_ended(events)
+        return record.seal_what_ended(events)
     except NotBootstrapped as error:
         if ended(events):
             listener.waiting(f"{error.message}: what ended is sealed once it is there")
+        return ()
 
 
 def refuse_other_plan(reviewed: Plan, now: Plan) -> None:
@@ -274,7 +294,8 @@ def blocked(verdict: Verdict, plan: Plan) -> Blocked:
     )
 
 
-def _permission(verdict: Verdict) -> dict[str, Any]:
+def permission_of(verdict: Verdict) -> dict[str, Any]:
+    """Return what the journal says of who and what allowed a plan."""
     return {
         "approvals": [
             {"sha256": one.sha256, "person": one.person, "kind": one.approval.kind, "reason": one.approval.reason}
@@ -285,7 +306,7 @@ def _permission(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _settle(journal: Journal, plan: Plan) -> str | None:
+def settle(journal: Journal, plan: Plan) -> str | None:
     """Return the id of the last deployment when it did not end well and this plan goes on with it, or None.
 
     It may have nothing left to do: a process that was killed after the last step has only not said so.

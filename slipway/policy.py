@@ -192,6 +192,15 @@ class Policy(Document):
         found: EnvironmentRules | None = dict(self.environments).get(environment)  # type: ignore[call-overload]
         return found or EnvironmentRules()
 
+    def asks(
+        self, environment: str, *, purpose: Literal["deploy", "rollback"], lanes: Iterable[Lane]
+    ) -> tuple[tuple[str, LaneRule], ...]:
+        """Return what each lane of a plan needs in `environment`; a rollback needs one thing whatever its lanes."""
+        rules = self.rules(environment)
+        if purpose == "rollback":
+            return (("rollback", rules.rollback),)
+        return tuple((lane, rules.lanes.get(lane, LaneRule())) for lane in lanes)
+
     def person_of_identity(self, arn: str) -> str | None:
         """Return the person who is `arn` in AWS, or None. The last part of an ARN names a user or a role session."""
         name = arn.rpartition("/")[2].lower()

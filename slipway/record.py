@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from slipway import config
 from slipway.adapters.evidence_bucket import EvidenceBucket
 from slipway.approval import Signed, authors_of, is_reviewed
-from slipway.audit import Records
+from slipway.audit import JournalItem, Records
 from slipway.deployment import Deployment, Event, EventKind, forecast_ms
 from slipway.errors import ConfigurationError, NotBootstrapped
 from slipway.evidence import (
@@ -176,17 +177,23 @@ class Record:
         """Return everything that is kept, each signature checked."""
         evidence, signer = self._evidence, self.site.signer("evidence").verification_key
         approver = self.site.signer("approvals").verification_key
-        items = self.site.journal.items()
-        plans = sorted({_plan_named(item.text) for item in items} - {""})
-        return Records(
-            environment=self.site.environment.name,
-            journal=items,
-            bundles=evidence.kept("deployments/", PAYLOAD_TYPE, signer),
-            checkpoints=evidence.kept("checkpoints/", CHECKPOINT_TYPE, signer, newest=20),
-            approvals=evidence.kept("approvals/", APPROVAL_TYPE, approver),
-            reviews=evidence.kept("reviews/", REVIEW_TYPE, approver),
-            plans=self.site.bucket.plan_digests(plans),
-        )
+        bucket = self.site.bucket
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            bundles = pool.submit(evidence.kept, "deployments/", PAYLOAD_TYPE, signer)
+            checkpoints = pool.submit(evidence.kept, "checkpoints/", CHECKPOINT_TYPE, signer)
+            approvals = pool.submit(evidence.kept, "approvals/", APPROVAL_TYPE, approver)
+            reviews = pool.submit(evidence.kept, "reviews/", REVIEW_TYPE, approver)
+            items = self.site.journal.items()
+            return Records(
+                environment=self.site.environment.name,
+                journal=items,
+                plans=bucket.digests("plans", _named("plan", items)),
+                policies=bucket.digests("policies", _named("policy", items)),
+                bundles=bundles.result(),
+                checkpoints=checkpoints.result(),
+                approvals=approvals.result(),
+                reviews=reviews.result(),
+            )
 
 
 class _Anchored:
@@ -205,8 +212,14 @@ class _Anchored:
         return event
 
 
-def _plan_named(text: str) -> str:
-    try:
-        return str(json.loads(text)["data"].get("plan", ""))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return ""  # no event: the verification says so
+def _named(key: str, items: Iterable[JournalItem]) -> list[str]:
+    """Return what events name under a key, each once; what is no event is for the verification to tell."""
+    found = set()
+    for item in items:
+        try:
+            value = json.loads(item.text)["data"].get(key)
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+            continue
+        if isinstance(value, str):
+            found.add(value)
+    return sorted(found)

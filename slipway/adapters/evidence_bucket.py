@@ -92,22 +92,11 @@ class EvidenceBucket:
                 raise
             return body
 
-    def kept(self, prefix: str, payload_type: str, key: PublicKey, *, newest: int | None = None) -> tuple[Kept, ...]:
-        """Return every object below `prefix`, its signature checked, in the order of the names.
-
-        Args:
-            newest: read only so many, the last of the names; the versions of all are counted.
-        """
-        names = sorted(self.names(prefix).items())
-        unread = names[: len(names) - newest] if newest is not None else []
+    def kept(self, prefix: str, payload_type: str, key: PublicKey) -> tuple[Kept, ...]:
+        """Return every object below `prefix`, its signature checked, in the order of the names."""
         with ThreadPoolExecutor(max_workers=_READERS) as pool:
-            read = list(
-                pool.map(lambda named: self._kept(*named, payload_type=payload_type, key=key), names[len(unread) :])
-            )
-        return (
-            *(Kept(key=name, versions=count, statement=None, problem=None, sha256="") for name, count in unread),
-            *read,
-        )
+            named = sorted(self.names(prefix).items())
+            return tuple(pool.map(lambda one: self._kept(*one, payload_type=payload_type, key=key), named))
 
     def _kept(self, name: str, versions: int, *, payload_type: str, key: PublicKey) -> Kept:
         content = self.content(name)

@@ -24,11 +24,11 @@ from typing import Any, Protocol
 import botocore.exceptions
 
 from slipway.adapters.aws import code_of, translated
-from slipway.patience import Patience
 from slipway.audit import JournalItem
 from slipway.deployment import GENESIS, Event, EventKind
 from slipway.documents import canonical
 from slipway.errors import ConfigurationError, JournalError, Locked, Unavailable
+from slipway.patience import Patience
 
 STREAM = "journal"
 _ATTEMPTS = 6  # of one event, when its transaction met another one, such as the lease's heartbeat

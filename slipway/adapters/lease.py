@@ -30,9 +30,9 @@ import botocore.exceptions
 from slipway.adapters.aws import code_of, translated
 from slipway.adapters.holder import Holder, machine_id, start_of
 from slipway.adapters.journal import DynamoJournal, now_iso
-from slipway.patience import Patience
 from slipway.deployment import Event
 from slipway.errors import ConfigurationError, JournalError, Locked, NotBootstrapped, SlipwayError, Unavailable
+from slipway.patience import Patience
 
 STREAM = "lease"
 TTL_S = 60.0  # seconds without a heartbeat until the lease may be taken

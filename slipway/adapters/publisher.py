@@ -34,9 +34,8 @@ class SlotPublisher:
         self._session, self._warehouse, self._facts = session, warehouse, facts
 
     def is_published(self, step: PublishSlot) -> bool:
-        """Probe of the publish step."""
-        live = self._facts.published()
-        return live is not None and live.slot == step.slot
+        """Probe of the publish step: readers see the slot, and what they saw before is put away."""
+        return self._is_seen(step) and not self._has_next()
 
     def publish(self, step: PublishSlot, progress: Progress) -> Outcome:
         """Make the next published database, grant on it what is granted on the live one, and swap it in.
@@ -68,17 +67,24 @@ class SlotPublisher:
         )
 
     def _show(self, views: Contents, step: PublishSlot, progress: Progress) -> int:
-        """Make the next database, swap it in, and return how many grants are on it that were on the one before."""
-        live, following = self._warehouse.marts_database, f"{self._warehouse.marts_database}__NEXT"
-        progress(f"making {following}")
-        kept = self._grants_on(live)
-        self._make(following, views, step, kept)
-        wanted = those_within(kept, contents_of(self._session.rows, following))
-        self._grant(following, wanted)
-        self._require(wanted, following)
-        progress(f"swapping {live} with {following}")
+        """Make the next database, swap it in, and return how many grants are on it that were on the one before.
+
+        A process that died between the swap and its end left only that to do: another swap would undo the first.
+        """
+        live, following = self._warehouse.marts_database, self._next
         swap = f"ALTER DATABASE {live} SWAP WITH {following}"
-        self._session.run(swap)
+        if self._is_seen(step) and self._has_next():
+            kept = self._grants_on(following)
+        else:
+            progress(f"making {following}")
+            kept = self._grants_on(live)
+            self._make(following, views, step, kept)
+            wanted = those_within(kept, contents_of(self._session.rows, following))
+            self._grant(following, wanted)
+            self._require(wanted, following)
+            progress(f"swapping {live} with {following}")
+            self._session.run(swap)
+        wanted = those_within(kept, contents_of(self._session.rows, live))
         try:
             self._require(wanted, live)
         except StepFailed:
@@ -86,6 +92,18 @@ class SlotPublisher:
             raise
         self._session.run(f"DROP DATABASE {following}")
         return len(wanted)
+
+    @property
+    def _next(self) -> str:
+        return f"{self._warehouse.marts_database}__NEXT"
+
+    def _is_seen(self, step: PublishSlot) -> bool:
+        live = self._facts.published()
+        return live is not None and live.slot == step.slot
+
+    def _has_next(self) -> bool:
+        """Return whether the database is there that stands aside once a slot is published."""
+        return any(str(row[1]) == self._next for row in self._session.rows(f"SHOW DATABASES LIKE '{self._next}'"))
 
     def _relations(self, layer: str, slot: str) -> list[str]:
         rows = self._session.rows(

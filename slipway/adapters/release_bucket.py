@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import botocore.exceptions
 
@@ -184,20 +184,25 @@ class ReleaseBucket:
         found = self._get(key)
         return _object_in(found[0], origin=f"s3://{self.bucket}/{key}") if found else None
 
-    def plan_digests(self, plans: Iterable[str]) -> dict[str, str]:
-        """Return the digest of what is kept under each plan's id; one that is not kept is left out."""
+    def digests(self, folder: Literal["plans", "policies"], names: Iterable[str]) -> dict[str, str]:
+        """Return the digest of what is kept under each name; one that is not kept is left out."""
 
-        def digest(plan: str) -> tuple[str, str] | None:
-            found = self._get(f"plans/{plan}.json")
-            return (plan, hashlib.sha256(found[0]).hexdigest()) if found else None
+        def digest(name: str) -> tuple[str, str] | None:
+            found = self._get(f"{folder}/{name}.json")
+            return (name, hashlib.sha256(found[0]).hexdigest()) if found else None
 
         with ThreadPoolExecutor(max_workers=_READERS) as pool:
-            return dict(one for one in pool.map(digest, plans) if one is not None)
+            return dict(one for one in pool.map(digest, names) if one is not None)
 
     def policy(self, digest: str) -> Policy | None:
         """Return a policy that plans were judged by, or None when it is not kept."""
         found = self._get(f"policies/{digest}.json")
-        return Policy.from_bytes(found[0], origin=f"s3://{self.bucket}/policies/{digest}.json") if found else None
+        if found is None:
+            return None
+        origin = f"s3://{self.bucket}/policies/{digest}.json"
+        if hashlib.sha256(found[0]).hexdigest() != digest:
+            raise ConfigurationError(f"{origin} is not what its name says", fix=_BRING_BACK)
+        return Policy.from_bytes(found[0], origin=origin)
 
     def terraform_plan(self, digest: str) -> bytes | None:
         """Return a plan file of Terraform's that was reviewed, or None."""

@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 
@@ -50,8 +50,22 @@ class Schemachange:
         self._session, self._facts, self._address, self._key_file = session, facts, address, key_file
 
     def are_applied(self, step: MigrateWarehouse) -> bool:
-        """Probe of the migrate step: nothing of the release is pending."""
-        return not pending_scripts(self._release.manifest.components["migrations"], self._facts.migrations())
+        """Probe of the migrate step: nothing of the release is pending, and the run that applied it came to its end.
+
+        A run that died after a script leaves that script's digest to be kept, and scripts to run that run always.
+        """
+        component, applied = self._release.manifest.components["migrations"], self._facts.migrations()
+        if pending_scripts(component, applied):
+            return False
+        kept = {one.script: one.sha256 for one in applied}
+        own = [script for script in scripts_in(component) if script.name in step.scripts]
+        return all(kept[script.name] == script.sha256 for script in own) and self._ran_last(own)
+
+    def _ran_last(self, scripts: Sequence[Script]) -> bool:
+        """Return whether those of the scripts that always run did so after the others."""
+        at = self._facts.migrated_at()
+        others = max((at[one.name] for one in scripts if one.kind != "A"), default=None)
+        return others is None or all(at[one.name] >= others for one in scripts if one.kind == "A")
 
     def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
         """Run schemachange, then record what each script was.

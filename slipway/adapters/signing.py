@@ -3,7 +3,8 @@
 Rules:
 - KMS is given the digest, never the content: it takes no more than 4096 bytes of that.
   https://docs.aws.amazon.com/kms/latest/APIReference/API_Sign.html (MessageType)
-- An envelope has one spelling. Bytes that mean the same envelope but are not those that were kept are a change.
+- An envelope has one spelling. Bytes that mean the same envelope but are not those that were kept are a change; so is
+  the other of the two signatures that ECDSA holds for good: of s and n - s the lower one is made and accepted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -29,6 +31,7 @@ from slipway.adapters.aws import translated
 from slipway.documents import canonical
 from slipway.errors import ConfigurationError
 
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # SEC 2, 2.4.2: secp256r1, n
 _ALGORITHM = "ECDSA_SHA_256"  # of the keys in terraform/modules/key: ECC_NIST_P256
 
 
@@ -106,7 +109,8 @@ class KmsSigner(Signer):
 def signed(payload: bytes, payload_type: str, signer: Signer) -> bytes:
     """Return the envelope of `payload` as canonical bytes. Side effects: one signature of the signer's key."""
     envelope = Envelope(payload, payload_type, {})
-    envelope.sign(signer)
+    made = envelope.sign(signer)
+    made.signature = _of_low_s(bytes.fromhex(made.signature)).hex()
     return canonical(envelope.to_dict())
 
 
@@ -121,10 +125,14 @@ def opened(content: bytes, payload_type: str, key: PublicKey) -> Mapping[str, An
         envelope.verify([key.key], 1)
     except (VerificationError, UnverifiedSignatureError, StorageError) as error:
         raise BadSignature("was not signed by the key, or was changed since") from error
-    said = json.loads(envelope.payload)
-    if not isinstance(said, dict) or canonical(said) != envelope.payload:
+    try:
+        said = json.loads(envelope.payload)
+        is_canonical = isinstance(said, dict) and canonical(said) == envelope.payload
+    except (ValueError, TypeError, RecursionError):
+        is_canonical = False
+    if not is_canonical:
         raise BadSignature("does not hold canonical JSON")
-    return said
+    return dict(said)
 
 
 def parts_of(content: bytes) -> tuple[bytes, bytes]:
@@ -138,8 +146,23 @@ def _envelope_in(content: bytes) -> Envelope:
     try:
         envelope = Envelope.from_dict(json.loads(content))
         again = canonical(envelope.to_dict())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadSignature(f"is not an envelope: {error}") from error
     if again != content:
         raise BadSignature("is spelt otherwise than it was signed")
+    for signature in envelope.signatures.values():
+        if signature.unrecognized_fields:
+            raise BadSignature("holds more than was signed")
+        try:
+            is_low = _of_low_s(bytes.fromhex(signature.signature)).hex() == signature.signature
+        except ValueError as error:
+            raise BadSignature("was not signed by the key, or was changed since: no signature") from error
+        if not is_low:
+            raise BadSignature("holds the other signature that would be good, not the one that was made")
     return envelope
+
+
+def _of_low_s(signature: bytes) -> bytes:
+    """Return the same ECDSA signature over P-256 with the lower of its two values of s."""
+    r, s = decode_dss_signature(signature)
+    return encode_dss_signature(r, min(s, _P256_ORDER - s))

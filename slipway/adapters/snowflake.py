@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,13 @@ class SnowflakeFacts:
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, COUNT(*) FROM {self._ops}.{HISTORY_TABLE} GROUP BY SCRIPT")
         return {str(name): int(count) for name, count in rows}
+
+    def migrated_at(self) -> dict[str, datetime]:
+        """Return when each script was last run, well or not."""
+        if not self._has_history():
+            return {}
+        rows = self._session.rows(f"SELECT SCRIPT, MAX(INSTALLED_ON) FROM {self._ops}.{HISTORY_TABLE} GROUP BY SCRIPT")
+        return {str(name): at for name, at in rows}
 
     def published(self) -> Published | None:
         """Return what the marker among the published views says, or None before the first publishing."""

@@ -65,6 +65,7 @@ class Run:
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._grace_s = grace_s
         self._stop_asked = threading.Event()
+        self._was_interrupted = False
         self._timed_out = False
         self._caller_told = False
 
@@ -121,15 +122,21 @@ class Run:
             if self._stop_asked.is_set():
                 if asked_at is None:
                     asked_at = now
-                    _interrupt(process)
+                    self._interrupt_once(process)
                 elif now > asked_at + self._grace_s:
                     self._end(process)
             time.sleep(_POLL_S)
         for line in lines.arrived(last=True):
             self._on_line(line)
 
+    def _interrupt_once(self, process: subprocess.Popen[bytes]) -> None:
+        """Ask for a clean end, unless that was done: asked twice, terraform gives up and may lose what it knows."""
+        if not self._was_interrupted:
+            self._was_interrupted = True
+            _interrupt(process)
+
     def _wait_stopping(self, process: subprocess.Popen[bytes]) -> None:
-        _interrupt(process)
+        self._interrupt_once(process)
         try:
             process.wait(self._grace_s)
         except subprocess.TimeoutExpired:

@@ -13,6 +13,7 @@ from slipway.adapters.signing import PublicKey
 from slipway.errors import ConfigurationError, Tampered
 from slipway.operation import open_site
 from slipway.record import Record
+from slipway.story import story
 from slipway.tasks.boundary import PROJECT, boundary
 
 _ENV = "the environment: dev, staging or prod"
@@ -54,7 +55,7 @@ def show(_: Context, env: str, deployment: str = "") -> None:
         past = site.history()
         name = deployment or (past[-1].id if past else "")
         bundle, _envelope = site.evidence.bundle(name, site.signer("evidence").verification_key)
-    render.show_story(bundle, audit.story(bundle))
+    render.show_story(bundle, story(bundle))
 
 
 @task(help={"env": _ENV, "deployment": _DEPLOYMENT, "out": "the file to write; it must not exist"})

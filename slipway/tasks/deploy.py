@@ -55,7 +55,7 @@ def deploy(_: Context, env: str, plan: str = "", break_glass: bool = False, json
             operation = operate(site, reviewed.commit or "HEAD" if reviewed else "HEAD")
             _bootstrap_embedded(site, operation, shown)
             order = Order(purpose="deploy", choose=lambda: operation, plan=reviewed, breaks_glass=break_glass)
-            with stops_at_boundaries(shown) as is_stopping:
+            with stops_at_boundaries(shown.note) as is_stopping:
                 done = launch(site, order, listener=shown, is_stopping=is_stopping)
             _show(site, done, seconds=time.monotonic() - began, as_json=json)
 
@@ -76,7 +76,7 @@ def rollback(_: Context, env: str, json: bool = False) -> None:
             target = rollback_target(site.history(), live_in(site.observe_live()), environment=env)
             return operate_earlier(site, target)
 
-        with stops_at_boundaries(shown) as is_stopping:
+        with stops_at_boundaries(shown.note) as is_stopping:
             order = Order(purpose="rollback", choose=previous)
             done = launch(site, order, listener=shown, is_stopping=is_stopping)
         _show(site, done, seconds=time.monotonic() - began, as_json=json)

@@ -204,21 +204,6 @@ def test_what_is_kept_is_read_with_what_is_wrong_with_it(
     assert (gone.problem, gone.versions) == ("was removed", 2)
 
 
-def test_of_many_only_the_newest_are_read_and_all_are_counted(
-    aws: Aws, evidence: EvidenceBucket, signer: KmsSigner, key: PublicKey
-) -> None:
-    for seq in (3, 10, 200):
-        evidence.anchor(Checkpoint(environment="staging", head=Head(seq=seq, sha256="0" * 64)), signer)
-    aws.s3.put_object(Bucket=BUCKET, Key=checkpoint_key(3), Body=b"{}")
-    found = evidence.kept("checkpoints/", "application/vnd.slipway.checkpoint+json", key, newest=2)
-
-    assert [(one.key, one.versions, one.statement is not None) for one in found] == [
-        (checkpoint_key(3), 2, False),
-        (checkpoint_key(10), 1, True),
-        (checkpoint_key(200), 1, True),
-    ]
-
-
 def test_a_bucket_that_was_never_made_is_said_to_be(aws: Aws, signer: KmsSigner, key: PublicKey) -> None:
     nowhere: Any = EvidenceBucket(aws.s3, "finedge-nowhere-evidence")
     for ask in (

@@ -13,7 +13,7 @@ from slipway.errors import ConfigurationError, Stale, StepFailed
 from slipway.observation import Pointer
 from slipway.release import archive_of, version_archive
 from slipway.step import UploadVersion
-from tests.core.conftest import release_of, version_in_staging
+from tests.core.conftest import policy_of, release_of, version_in_staging
 
 from .conftest import BUCKET
 from .door import LOST, Answer, Door
@@ -152,3 +152,12 @@ def test_nobody_is_blamed_for_moving_the_pointer_where_we_wanted_it(
     now = ReleaseBucket(aws.s3, BUCKET).pointer()
     assert now is not None
     assert now.version == "b-1"
+
+
+def test_a_policy_is_what_its_name_says_or_none_at_all(aws: Aws) -> None:
+    strict, weak = policy_of(), policy_of(environments={})
+    bucket = ReleaseBucket(aws.s3, BUCKET)
+    assert bucket.policy(strict.digest) is None
+    aws.s3.put_object(Bucket=BUCKET, Key=f"policies/{strict.digest}.json", Body=weak.to_bytes())
+    with pytest.raises(ConfigurationError, match="not what its name says"):
+        bucket.policy(strict.digest)

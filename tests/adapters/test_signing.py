@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from hypothesis import given
@@ -173,3 +174,24 @@ def test_a_key_of_another_kind_did_not_sign_it(envelope: bytes) -> None:
 def test_a_signer_is_not_made_from_a_uri(signer: KmsSigner) -> None:
     with pytest.raises(ConfigurationError, match="not from a URI"):
         KmsSigner.from_priv_key_uri("awskms:alias/x", signer.public_key)
+
+
+def test_a_field_beside_the_signature_is_a_change(envelope: bytes, signer: KmsSigner) -> None:
+    added = json.loads(envelope)
+    added["signatures"][0]["note"] = "x"
+    with pytest.raises(BadSignature, match="more than was signed"):
+        opened(canonical(added), TYPE, signer.verification_key)
+
+
+def test_the_other_signature_that_would_be_good_is_a_change(envelope: bytes, signer: KmsSigner) -> None:
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    other = json.loads(envelope)
+    r, s = decode_dss_signature(base64.b64decode(other["signatures"][0]["sig"]))
+    other["signatures"][0]["sig"] = base64.b64encode(encode_dss_signature(r, order - s)).decode()
+    with pytest.raises(BadSignature, match="not the one that was made"):
+        opened(canonical(other), TYPE, signer.verification_key)
+
+
+def test_json_of_a_depth_nobody_writes_is_no_envelope(signer: KmsSigner) -> None:
+    with pytest.raises(BadSignature, match="not an envelope"):
+        opened(b"[" * 100_000, TYPE, signer.verification_key)

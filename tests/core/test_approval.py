@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -252,3 +253,15 @@ def test_no_author_ever_counts_and_the_order_of_signatures_does_not_matter(
     for one in found.counted:
         assert one.approval.environment == "staging"
         assert one.approval.kind == "approval"
+
+
+@pytest.mark.parametrize("at", ["2026-11-02", "some day", "2026-11-02T12:00:00"])
+def test_an_approval_without_a_good_time_does_not_count(at: str) -> None:
+    vague = replace(signed_by("ben"), approval=signed_by("ben").approval.model_copy(update={"at": at}))
+    found = tally([vague], PLAN, policy_of(), RULE, now=NOW)
+    assert found.people == ()
+    assert "carries" in found.refused[0]
+
+
+def test_a_commit_of_automation_alone_was_written_by_somebody_who_may_be_anybody() -> None:
+    assert authors_of(plan_by("Forge <noreply@forge.example>"), policy_of())[1] == ("Forge <noreply@forge.example>",)

@@ -24,14 +24,16 @@ from slipway.audit import (
     is_writers_own,
     read_journal,
     review_key,
-    story,
     verify,
 )
 from slipway.deployment import Event
 from slipway.documents import Document, digest_of
 from slipway.evidence import Bundle, Checkpoint, Head, statement_of
+from slipway.policy import LANES
+from slipway.story import story
 from tests.ports.memory import MemoryJournal, MemoryTable
 
+from .conftest import policy_of
 from .test_approval import signed_by
 from .test_evidence import ENVELOPES, Told, told
 
@@ -71,6 +73,7 @@ def records() -> Records:
         ),
         reviews=(kept(review_key(review), review),),
         plans={found.plan.id: found.plan.id},
+        policies={found.plan.policy: found.plan.policy},
     )
 
 
@@ -92,7 +95,9 @@ def test_records_that_agree_hold() -> None:
 
 
 def test_records_of_nothing_hold() -> None:
-    empty = Records(environment="staging", journal=(), bundles=(), checkpoints=(), approvals=(), reviews=(), plans={})
+    empty = Records(
+        environment="staging", journal=(), bundles=(), checkpoints=(), approvals=(), reviews=(), plans={}, policies={}
+    )
 
     assert verify(empty).holds
 
@@ -364,3 +369,22 @@ def test_a_story_tells_who_allowed_it_what_was_done_and_how_it_ended() -> None:
     assert any(line.startswith("ann went on with the deploy of version ") for line in lines)
     assert lines[-1] == "succeeded: there was nothing left to do"
     assert all(line[:4] == "2026" for line in story(found.bundle()))
+
+
+# ---- what was allowed, judged again ----------------------------------------------------------------------------------
+
+
+def test_a_deployment_that_went_ahead_without_the_approvals_it_needed_is_found() -> None:
+    found = told(fails_at="build")
+    strict = policy_of(environments={"staging": {"lanes": {lane: {"approvals": 3} for lane in LANES}}})
+    bundle = found.bundle()
+    plan = {**bundle.plan, "policy": strict.digest}
+    events = tuple(
+        event.model_copy(update={"data": {**event.data, "plan": digest_of(plan), "policy": strict.digest}})
+        if event.kind in ("began", "resumed")
+        else event
+        for event in bundle.events
+    )
+    bent = bundle.model_copy(update={"plan": plan, "policy": strict.model_dump(mode="json"), "events": events})
+    said = [one.what for one in findings(bundles=(sealed(bent),))]
+    assert any("went ahead without leave" in what and "of 3 approvals" in what for what in said)

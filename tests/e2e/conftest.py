@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, get_args
 
 import psutil
 import psycopg
@@ -21,8 +21,13 @@ import pytest
 from slipway import config
 from slipway.adapters.snowflake import Address, Session
 from slipway.config import Principal
+from slipway.operation import open_site
 from slipway.sandbox import postgres
 from slipway.sandbox.platform import SOURCE_DATABASE, Platform
+from slipway.site import Site
+from tests.e2e.mortal import Purpose
+from tests.e2e.sample import IS_WHOLE, SEED
+from tests.e2e.trial import Trials, summary, table
 from tests.report import tell
 
 PROJECT = Path(__file__).parents[2]
@@ -72,6 +77,28 @@ class House:
         said = Said(code=done.returncode, out=done.stdout, err=done.stderr, seconds=time.monotonic() - began)
         self.timings.append(f"{said.seconds:6.1f} s  exit {said.code}  invoke {' '.join(arguments)}")
         return said
+
+    def start(self, *arguments: str, stderr: IO[str]) -> subprocess.Popen[str]:
+        """Start `./invoke ARGUMENTS`: a context that ends when it does; what it tells goes to a file."""
+        return subprocess.Popen(
+            [str(self.root / "invoke"), *arguments],
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            text=True,
+        )
+
+    def wait_for(self, condition: Callable[[], bool], *, timeout_s: float) -> None:
+        """Return when the condition holds; fail when it does not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, f"did not come within {timeout_s:.0f} s"
+            time.sleep(0.05)
+
+    def site(self) -> Site:
+        """Return staging as this process sees it, to read it."""
+        return open_site(self.root, "staging", start=False)
 
     def commit(self, subject: str) -> None:
         """Commit everything in the work tree."""
@@ -204,6 +231,33 @@ class Reader:
             if not self.seen or self.seen[-1] != (accounts, slot):
                 self.seen.append((accounts, slot))
         session.close()
+
+
+@pytest.fixture(scope="module")
+def trials(all_trials: Trials) -> Trials:
+    """Give the trials of the run; other tests may have changed what they work on."""
+    all_trials.begin_anew()
+    return all_trials
+
+
+@pytest.fixture(scope="session")
+def all_trials(house: House, request: pytest.FixtureRequest) -> Iterator[Trials]:
+    """Disturb deployments, on a platform with nothing else to do; `.build/kill.json` says in the end how they ended."""
+    if house.run("status", "--env", "staging", "--json").code:
+        house.invoke("deploy", "--env", "staging")
+    house.invoke("dags.status", "--env", "staging", "--wait")
+    built = Trials(house)
+    yield built
+    for purpose in get_args(Purpose):
+        if lines := table(built.results, purpose):
+            tell(request.config, "seconds to go on after a kill", *lines)
+    said = summary(built.verdicts)
+    document = {"seed": SEED, "summary": said, "verdicts": [one.document() for one in built.verdicts]}
+    (PROJECT / ".build").mkdir(exist_ok=True)
+    (PROJECT / ".build" / "kill.json").write_text(json.dumps(document, indent=2))
+    lines = [f"{one.seconds:6.1f} s  {one.case}  {one.note}" for one in built.verdicts if one.family != "kill"]
+    scope = "everything" if IS_WHOLE else f"a sample; again with KILL_SEED={SEED}"
+    tell(request.config, "deployments that were disturbed", *lines, f"{said} ({scope})")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,12 +15,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from slipway.adapters.journal import DynamoJournal, Fence
+from slipway.adapters.query import Queries
+from slipway.adapters.snowflake import Session
 from slipway.audit import JournalItem
 from slipway.deployment import Event, EventKind
 from slipway.errors import StepFailed
@@ -42,10 +45,10 @@ from slipway.step import (
 
 Purpose = Literal["deploy", "rollback"]
 # before: of the step it is journalled that it started, and its probe said no. during: so many seconds after its effect
-# began. word: as the effect tells its n-th line. after: its effect is done, and not recorded. recorded: it is. failing:
-# the effect fails, and an event of this kind says so. event: one of this kind was journalled. sealed: the end was
-# signed.
-Point = Literal["before", "during", "word", "after", "recorded", "failing", "event", "sealed"]
+# began. word: as the effect tells a line. statement: after one was run in the warehouse. after: its effect is done, and
+# not recorded. recorded: it is. failing: the effect fails, and an event of this kind says so. event: one of this kind
+# was journalled. sealed: the end was signed.
+Point = Literal["before", "during", "word", "statement", "after", "recorded", "failing", "event", "sealed"]
 PROJECT = Path(__file__).parents[2]
 ENVIRONMENT = "staging"
 
@@ -57,7 +60,8 @@ class Death:
     Attributes:
         step: of the step's points.
         after_s: of `during`.
-        word: of `word`, from 1.
+        word: of `word`, the number of the line, from 1.
+        text: of `word` and `statement`, a part of the line or statement, e.g. "SWAP WITH".
         event: of `event`.
     """
 
@@ -65,11 +69,18 @@ class Death:
     step: StepKind | None = None
     after_s: float = 0.0
     word: int = 0
+    text: str = ""
     event: EventKind | None = None
 
     def arguments(self) -> list[str]:
         """Return the command line that asks for it."""
-        options = {"step": self.step, "after-s": self.after_s, "word": self.word, "event": self.event}
+        options = {
+            "step": self.step,
+            "after-s": self.after_s,
+            "word": self.word,
+            "text": self.text,
+            "event": self.event,
+        }
         return [
             f"--point={self.point}",
             *(f"--{name}={value}" for name, value in options.items() if value),
@@ -89,6 +100,7 @@ class Fate:
     death: Death | None
     seconds: dict[str, float] = field(default_factory=dict)
     words: dict[str, list[str]] = field(default_factory=dict)
+    doing: StepKind | None = None
 
     def surround(self, step: Step, progress: Progress, effect: Callable[[Progress], Outcome]) -> Outcome:
         """Cause the effect of a step, or die before, in, or after it."""
@@ -107,17 +119,27 @@ class Fate:
         def tell(line: str) -> None:
             told.append(line)
             progress(line)
-            if point == "word" and self.death is not None and len(told) == self.death.word:
+            if point == "word" and self.death is not None and self._is_said(line, len(told)):
                 die()
 
-        began = time.monotonic()
+        self.doing, began = step.kind, time.monotonic()
         outcome = effect(tell)
-        self.seconds[step.kind] = time.monotonic() - began
-        if point in ("during", "word"):
+        self.doing, self.seconds[step.kind] = None, time.monotonic() - began
+        if point in ("during", "word", "statement"):
             print(f"the effect of {step.kind} ended first", file=sys.stderr, flush=True)
-        if point in ("during", "word", "after"):
+        if point in ("during", "word", "statement", "after"):
             die()
         return outcome
+
+    def _is_said(self, line: str, number: int) -> bool:
+        death = self.death
+        return death is not None and (death.text in line if death.text else number == death.word)
+
+    def ran(self, statement: str) -> None:
+        """Die if this is the statement."""
+        death = self.death
+        if death is not None and (death.point, death.step) == ("statement", self.doing) and death.text in statement:
+            die()
 
     def journalled(self, kind: EventKind, step: StepKind | None) -> None:
         """Die if this is the event."""
@@ -212,11 +234,34 @@ class MortalJournal(DynamoJournal):
         return event
 
 
+class MortalSession(Session):
+    """A session in the warehouse whose next statement may be the last that this process has run."""
+
+    def __init__(self, real: Session, fate: Fate) -> None:
+        self._real, self._fate, self.query_tag = real, fate, real.query_tag
+
+    def rows(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        found = self._real.rows(statement, values)
+        self._fate.ran(statement)
+        return found
+
+    def require_answer(self) -> None:
+        self._real.require_answer()
+
+    @contextmanager
+    def noting(self) -> Iterator[Queries]:
+        with self._real.noting() as queries:
+            yield queries
+
+    def close(self) -> None:
+        self._real.close()
+
+
 def run(purpose: Purpose, fate: Fate, plan: str = "") -> None:
     """Deploy the commit checked out, or roll back, as far as fate allows. Side effects: those of the plan."""
     shown = Shown()
     with open_site(PROJECT, ENVIRONMENT, start=purpose == "deploy", progress=shown) as site:
-        site.journal = MortalJournal(site.journal, fate)
+        site.journal, site.session = MortalJournal(site.journal, fate), MortalSession(site.session, fate)
         reviewed = site.bucket.plan(plan) if plan else None
 
         def choose() -> Operation:
@@ -239,12 +284,20 @@ def main() -> None:
     parser.add_argument("--step", choices=get_args(StepKind))
     parser.add_argument("--after-s", type=float, default=0.0)
     parser.add_argument("--word", type=int, default=0)
+    parser.add_argument("--text", default="")
     parser.add_argument("--event", choices=get_args(EventKind))
     parser.add_argument("--plan", default="")
     given = parser.parse_args()
     death = None
     if given.point:
-        death = Death(point=given.point, step=given.step, after_s=given.after_s, word=given.word, event=given.event)
+        death = Death(
+            point=given.point,
+            step=given.step,
+            after_s=given.after_s,
+            word=given.word,
+            text=given.text,
+            event=given.event,
+        )
     fate = Fate(death)
     run(given.purpose, fate, given.plan)
     if death is not None:

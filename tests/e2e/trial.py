@@ -6,14 +6,16 @@ The matrix is made from the kinds of steps and of events, so that a new one is i
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import psutil
 
@@ -36,6 +38,12 @@ KINDS: Mapping[Purpose, tuple[StepKind, ...]] = {
 }
 SHARES = {"1/3": 1 / 3, "2/3": 2 / 3}  # of the time an effect takes undisturbed
 STEP_POINTS = ("before", *SHARES, "last word", "after", "recorded")
+# Moments between two effects of one step, where there is something to forget
+MOMENTS: Mapping[StepKind, Mapping[str, Death]] = {
+    "build": {"cloned": Death(point="statement", step="build", text="GRANT OWNERSHIP ON SCHEMA")},
+    "migrate": {"V applied, A not": Death(point="word", step="migrate", text="a_script_name=A__")},
+    "publish": {"swapped": Death(point="statement", step="publish", text="SWAP WITH")},
+}
 # Events of a step are the points "before", "recorded" and "step-failed".
 STEP_EVENTS: frozenset[EventKind] = frozenset({"step-started", "step-done"})
 EVENTS: Mapping[Purpose, tuple[EventKind, ...]] = {
@@ -66,12 +74,14 @@ class Cell:
     @property
     def id(self) -> str:
         """Return what the test is called by."""
-        return "-".join((self.purpose, self.row, self.column.replace("/", "of"))).replace(" ", "-").replace("---", "-")
+        words = re.findall(r"\w+", f"{self.purpose} {self.row} {self.column.replace('/', 'of')}")
+        return "-".join(words)
 
 
 def cells(purpose: Purpose) -> tuple[Cell, ...]:
     """Return the matrix of a deployment or of a rollback."""
     steps = [Cell(purpose=purpose, row=kind, column=point) for kind in KINDS[purpose] for point in STEP_POINTS]
+    steps += [Cell(purpose=purpose, row=kind, column=name) for kind in KINDS[purpose] for name in MOMENTS.get(kind, ())]
     events = [Cell(purpose=purpose, row="-", column=kind) for kind in EVENTS[purpose]]
     rest = [Cell(purpose=purpose, row="-", column="sealed")]
     if purpose == "deploy":
@@ -105,6 +115,32 @@ class Undisturbed:
     words: Mapping[str, int]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How one disturbance of a deployment ended.
+
+    Attributes:
+        seconds: that the command took which came to the end.
+    """
+
+    family: Literal["kill", "stop", "outage"]
+    case: str
+    seconds: float
+    problems: list[str]
+    note: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return it for `kill.json`."""
+        return {
+            "family": self.family,
+            "case": self.case,
+            "converged": not self.problems,
+            "seconds": round(self.seconds, 1),
+            "note": self.note,
+            "problems": self.problems,
+        }
+
+
 @dataclass(kw_only=True)
 class Result:
     """How a cell ended.
@@ -120,28 +156,44 @@ class Result:
     note: str = ""
     problems: list[str] = field(default_factory=list)
 
-    def document(self) -> dict[str, Any]:
-        """Return the result for `kill.json`."""
-        return {
-            "purpose": self.cell.purpose,
-            "step": self.cell.row,
-            "point": self.cell.column,
-            "converged": not self.problems,
-            "resume_s": round(self.resume_s, 1),
-            "seconds": round(self.seconds, 1),
-            "note": self.note,
-            "problems": self.problems,
-        }
+    def verdict(self) -> Verdict:
+        """Return the result as all disturbances are told."""
+        return Verdict(family="kill", case=self.cell.id, seconds=self.resume_s, problems=self.problems, note=self.note)
+
+
+@dataclass(kw_only=True)
+class Disturbance:
+    """One deployment that is disturbed from outside.
+
+    Attributes:
+        before: what was there.
+        seconds: that the command took which came to the end.
+        more_serials: whether Terraform, cut short, may have written its state more often.
+    """
+
+    before: Snapshot
+    seconds: float = 0.0
+    note: str = ""
+    more_serials: bool = False
+    problems: list[str] = field(default_factory=list)
 
 
 class Trials:
-    """Carries cells out, one after the other, in one house."""
+    """Carries cells out, one after the other, in one house.
+
+    Attributes:
+        is_settled: whether all that was committed went live undisturbed; otherwise it does before the next cell.
+    """
 
     def __init__(self, house: House) -> None:
-        self.house, self.results = house, list[Result]()
+        self.house, self.results, self.verdicts = house, list[Result](), list[Verdict]()
         self._undisturbed: dict[Purpose, Undisturbed] = {}
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what is there, because others may have changed it."""
         self._now: Snapshot | None = None
-        self._can_go_back = False
+        self._can_go_back = self.is_settled = False
 
     def undisturbed(self, purpose: Purpose) -> Undisturbed:
         """Return what nobody kills; it is done once, the way that the cells go.
@@ -149,15 +201,12 @@ class Trials:
         Side effects: the first time, one deployment or rollback.
         """
         if purpose not in self._undisturbed:
-            if change.next_number(self.house) == 1:  # the first one makes what those that follow change
-                change.write(self.house, 1)
-                self.house.invoke("deploy", "--env", "staging")
-            self._prepare(purpose)
+            self.prepare(purpose)
             before = self.now()
             ended = self._mortal(purpose)
             if ended.returncode != 0:
                 raise AssertionError(f"an undisturbed {purpose} ended with {ended.returncode}:\n{ended.stderr}")
-            self._done(purpose)
+            self.done(purpose)
             told, after = json.loads(ended.stdout), self.now()
             self._undisturbed[purpose] = Undisturbed(
                 difference=snapshot.difference(before, after),
@@ -179,13 +228,46 @@ class Trials:
         with open_site(self.house.root, "staging", start=False) as site:
             return site.history()[-1]
 
+    @contextmanager
+    def disturbed(self, family: Literal["stop", "outage"], case: str) -> Iterator[Disturbance]:
+        """Have a change ready to deploy, and note as a verdict how it ends; whatever is raised inside is a problem.
+
+        Side effects: a commit.
+        """
+        self.undisturbed("deploy")
+        self.prepare("deploy")
+        one = Disturbance(before=self.now())
+        self.is_settled = False
+        try:
+            yield one
+            one.problems += self.problems("deploy", one.before, more_serials=one.more_serials)
+        except Exception as error:
+            one.problems.append(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            verdict = Verdict(family=family, case=case, seconds=one.seconds, problems=one.problems, note=one.note)
+            self.verdicts.append(verdict)
+        self.is_settled = not one.problems
+
     def carry_out(self, cell: Cell) -> Result:
         """Kill a process where the cell says, give the command, and return what is not as it would be undisturbed."""
-        wanted = self.undisturbed(cell.purpose)
-        began = time.monotonic()
-        self._prepare(cell.purpose)
-        before, result = self.now(), Result(cell=cell)
+        wanted, result, began = self.undisturbed(cell.purpose), Result(cell=cell), time.monotonic()
         self.results.append(result)
+        try:
+            self.prepare(cell.purpose)
+            self.is_settled = False
+            self._carry_out(cell, wanted, result)
+        except Exception as error:
+            result.problems.append(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            result.seconds = time.monotonic() - began
+            self.verdicts.append(result.verdict())
+        self.is_settled = not result.problems
+        return result
+
+    def _carry_out(self, cell: Cell, wanted: Undisturbed, result: Result) -> None:
+        before = self.now()
         plan = self.house.invoke("plan", "--env", "staging", "--json").json["id"] if cell.reviewed else ""
         for number, death in enumerate(self._deaths(cell, wanted)):
             if number and cell.column == "abandoned":
@@ -197,30 +279,43 @@ class Trials:
                 result.note = "the effect ended first"
             result.problems += [f"outlived its parent: {line}" for line in self._orphans()]
         said = self._go_on(cell, plan)
-        self._done(cell.purpose)
+        self.done(cell.purpose)
         result.resume_s = said.seconds
         if said.code:
             result.problems.append(f"the next command ended with {said.code}: {said.err[-2000:]}")
-        result.problems += list(self._told_otherwise(cell, before, wanted, plan))
-        result.seconds = time.monotonic() - began
-        return result
+        is_inside = cell.row == "infra" and (cell.column in SHARES or cell.column == "last word")
+        result.problems += self.problems(cell.purpose, before, plan=plan, more_serials=is_inside)
 
     def _go_on(self, cell: Cell, plan: str) -> Said:
+        """Give the command again. A rollback that was done and signed is over: another would go back further."""
+        if (cell.purpose, cell.column) == ("rollback", "sealed"):
+            return self.house.run("status", "--env", "staging")
         again = ("--plan", plan) if plan else ()
         return self.house.run(cell.purpose, "--env", "staging", *again)
 
     # ---- the way there ---------------------------------------------------------------------------------------------
 
-    def _prepare(self, purpose: Purpose) -> None:
-        """Commit a change to deploy, or have one live that can be taken back."""
+    def prepare(self, purpose: Purpose) -> None:
+        """Commit a change to deploy, or have one live that can be taken back. Side effects: a commit, a deployment."""
+        if not self.is_settled:
+            self._settle()
         if purpose == "deploy":
             change.write(self.house, change.next_number(self.house))
         elif not self._can_go_back:
             change.write(self.house, change.next_number(self.house))
             self.house.invoke("deploy", "--env", "staging")
-            self._done("deploy")
+            self.done("deploy")
 
-    def _done(self, purpose: Purpose) -> None:
+    def _settle(self) -> None:
+        """Have everything live that was committed, and a change among it: the first makes what the others change."""
+        if change.next_number(self.house) == 1:
+            change.write(self.house, 1)
+        self.house.invoke("deploy", "--env", "staging")
+        self.done("deploy")
+        self.is_settled = True
+
+    def done(self, purpose: Purpose) -> None:
+        """Note that something was done: what is there is another, and whether it can be taken back."""
         self._now, self._can_go_back = None, purpose == "deploy"
 
     def _commit_otherwise(self) -> None:
@@ -238,6 +333,8 @@ class Trials:
             return (Death(point="during", step="build", after_s=wanted.seconds["build"] / 2),)
         if column in SHARES:
             return (Death(point="during", step=step, after_s=wanted.seconds[step] * SHARES[column]),)
+        if column in MOMENTS.get(step, ()):
+            return (MOMENTS[step][column],)
         if column == "last word":
             return (Death(point="word", step=step, word=wanted.words[step]),)
         if column == "sealed" or step != "-":
@@ -282,22 +379,27 @@ class Trials:
 
     # ---- what must be true -----------------------------------------------------------------------------------------
 
-    def _told_otherwise(self, cell: Cell, before: Snapshot, wanted: Undisturbed, plan: str) -> Iterator[str]:
-        after = self.now()
-        yield from snapshot.difference(before, after).against(wanted.difference)
+    def problems(self, purpose: Purpose, before: Snapshot, *, plan: str = "", more_serials: bool = False) -> list[str]:
+        """Return what is not as it would be if nobody had disturbed the last deployment; nothing when it converged.
+
+        Args:
+            plan: that it had to be done by, if any.
+            more_serials: whether Terraform, cut short, may have written its state more often.
+        """
+        wanted, after = self.undisturbed(purpose), self.now()
+        found = snapshot.difference(before, after).against(wanted.difference)
         serials = after.serial - before.serial
-        inside = cell.row == "infra" and (cell.column in SHARES or cell.column == "last word")
-        if serials != wanted.serials and not (inside and serials > 0):
-            yield f"Terraform's serial rose by {serials}, undisturbed by {wanted.serials}"
+        if serials != wanted.serials and not (more_serials and serials > 0):
+            found.append(f"Terraform's serial rose by {serials}, undisturbed by {wanted.serials}")
         with open_site(self.house.root, "staging", start=False) as site:
             events = site.journal.events()
-            yield from (f"{one.where} {one.what}" for one in audit.verify(Record(site).read()).findings)
-        yield from _journal_problems(fold(events)[-1], cell, wanted, plan)
+            found += [f"{one.where} {one.what}" for one in audit.verify(Record(site).read()).findings]
+        return [*found, *_journal_problems(fold(events)[-1], purpose, wanted, plan)]
 
 
-def _journal_problems(last: Deployment, cell: Cell, wanted: Undisturbed, plan: str) -> Iterator[str]:
+def _journal_problems(last: Deployment, purpose: Purpose, wanted: Undisturbed, plan: str) -> Iterator[str]:
     """Yield what the journal says of the last deployment that it does not say of an undisturbed one."""
-    if (last.purpose, last.state) != (cell.purpose, "succeeded"):
+    if (last.purpose, last.state) != (purpose, "succeeded"):
         yield f"the last deployment is a {last.purpose} that is {last.state}"
     ends = {step.kind: step.state for step in last.steps}
     if tuple(ends) != wanted.kinds:
@@ -309,18 +411,29 @@ def _journal_problems(last: Deployment, cell: Cell, wanted: Undisturbed, plan: s
         yield f"it was done by plan {last.plan[:12]}, not by {plan[:12]}"
 
 
-def working_for(root: Path) -> list[str]:
-    """Return the command lines of programs that a deployment in the house at `root` started and that still run."""
+def working_for(root: Path, command: str = "") -> list[str]:
+    """Return the command lines of programs that a deployment in the house at `root` started and that still run.
+
+    Args:
+        command: a word of it, such as `build`.
+    """
     found = []
     for process in psutil.process_iter():
         try:
             words = process.cmdline()
             started = any(Path(word).name in CHILDREN for word in words[:4])
-            if started and Path(process.cwd()) == root and process.status() != psutil.STATUS_ZOMBIE:
+            if not started or (command and command not in words) or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if Path(process.cwd()) == root:
                 found.append(" ".join(words)[:200])
         except psutil.Error:
             continue
     return found
+
+
+def summary(verdicts: list[Verdict]) -> str:
+    """Return the one line that says how all of it ended."""
+    return f"KILL: {sum(not one.problems for one in verdicts)}/{len(verdicts)} converged"
 
 
 def table(results: list[Result], purpose: Purpose) -> list[str]:
@@ -331,7 +444,10 @@ def table(results: list[Result], purpose: Purpose) -> list[str]:
     if rows:
         lines.append(f"{purpose:<10}" + "".join(f"{column:>12}" for column in STEP_POINTS))
         lines += [f"{row:<10}" + "".join(_cell(own.get((row, column))) for column in STEP_POINTS) for row in rows]
-    lines += [f"{purpose} {column:<22}{_cell(one).strip()}" for (row, column), one in own.items() if row == "-"]
+    for (row, column), one in own.items():
+        if column not in STEP_POINTS:
+            name = column if row == "-" else f"{row}: {column}"
+            lines.append(f"{purpose:<10}{name:<26}{_cell(one).strip()}")
     return lines
 
 

@@ -164,7 +164,7 @@ class World:
         verdict = gate.judge(case, self.record.live_policy())
         assert verdict.is_open, verdict.obstacles
         work = engine.Assignment(
-            plan=plan, deployment=deployment, by=self.site.who(), permission=launch._permission(verdict)
+            plan=plan, deployment=deployment, by=self.site.who(), permission=launch.permission_of(verdict)
         )
         return self.apply(work, release, version, journal or self.site.journal)
 
@@ -312,7 +312,7 @@ def tell(world: World) -> None:
     _break_the_glass(world)
     _die(world)
     plan = world.plan(CHANGES[5])
-    launch._settle(world.site.journal, plan)
+    launch.settle(world.site.journal, plan)
     world.approve(plan, "ben")
     world.approve(plan, "pat")
     world.deploy(_name(6), CHANGES[5], plan)

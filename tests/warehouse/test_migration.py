@@ -51,20 +51,26 @@ class Scripts:
         return pending_scripts(self.component(scripts), self.place.facts.migrations())
 
     def migrate(self, scripts: Mapping[str, str], progress: Progress = lambda line: None) -> Outcome:
+        return self.schemachange(scripts).migrate(self.step(scripts), progress)
+
+    def step(self, scripts: Mapping[str, str]) -> MigrateWarehouse:
+        return MigrateWarehouse(scripts=self.pending(scripts), release=release_of(self.component(scripts)).id)
+
+    def schemachange(self, scripts: Mapping[str, str]) -> Schemachange:
+        """Write the scripts into the tree, and return what runs them."""
         folder = self.tree / "snowflake_migrations" / "scripts"
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in scripts.items():
             (folder / name).write_text(text)
-        release = release_of(self.component(scripts))
         return Schemachange(
             self.place.environment,
-            release,
+            release_of(self.component(scripts)),
             self.tree,
             session=self.place.deployer,
             facts=self.place.facts,
             address=self.place.server.address,
             key_file=self.place.server.key_of(self.place.environment.warehouse.deployer),
-        ).migrate(MigrateWarehouse(scripts=self.pending(scripts), release=release.id), progress)
+        )
 
 
 def test_only_what_ran_is_recorded_and_a_failure_names_the_undo(place: Place, tmp_path: Path) -> None:
@@ -95,3 +101,22 @@ def test_only_what_ran_is_recorded_and_a_failure_names_the_undo(place: Place, tm
     scripts.migrate(mended)
     assert scripts.pending(mended) == ()
     assert {one.sha256 for one in place.facts.migrations()} == set(scripts.component(mended).values())
+
+
+def test_a_run_that_died_before_its_end_is_not_taken_for_done(place: Place, tmp_path: Path) -> None:
+    scripts, history = Scripts(place, tmp_path), f"{place.database('OPS')}.SLIPWAY.CHANGE_HISTORY"
+    step, schemachange = scripts.step(SCRIPTS), scripts.schemachange(SCRIPTS)
+    assert not schemachange.are_applied(step)
+    scripts.migrate(SCRIPTS)
+    assert schemachange.are_applied(step)
+
+    place.deployer.run(f"UPDATE {history} SET INSTALLED_ON = '2020-01-01' WHERE SCRIPT = '{EACH}'")
+    assert scripts.pending(SCRIPTS) == ()
+    assert not schemachange.are_applied(step), "what runs after all others did not run after them"
+    schemachange.migrate(step, lambda line: None)
+    assert schemachange.are_applied(step)
+
+    place.deployer.run(f"DELETE FROM {place.database('OPS')}.SLIPWAY.SCRIPT_DIGESTS WHERE SCRIPT = '{FIRST}'")
+    assert not schemachange.are_applied(step), "it did not keep what the script was"
+    schemachange.migrate(step, lambda line: None)
+    assert schemachange.are_applied(step)

@@ -10,6 +10,7 @@ import pytest
 from slipway.adapters.grant import Grant, quoted
 from slipway.adapters.snowflake import Session
 from slipway.errors import StepFailed
+from slipway.step import PublishSlot
 from tests.dbt.warehouse import READER, Server
 from tests.warehouse.place import Place
 
@@ -82,6 +83,16 @@ def test_a_grant_that_cannot_follow_stops_the_publishing_before_readers_see_anyt
     live = published.facts.published()
     assert live is not None
     assert live.slot == OLD
+
+
+def test_a_publishing_that_died_after_the_swap_is_brought_to_its_end_without_another(published: Place) -> None:
+    step = PublishSlot(slot=NEW, release=NEW * 8, replaces=OLD)
+    published.publish(NEW, replaces=OLD)
+    assert published.publisher.is_published(step)
+    published.deployer.run(f"CREATE DATABASE {published.database('MARTS')}__NEXT")  # what stood aside
+    assert not published.publisher.is_published(step)
+    published.publish(NEW, replaces=OLD)
+    assert published.publisher.is_published(step)
 
 
 def test_grants_to_what_lives_in_the_replaced_database_cannot_follow() -> None:

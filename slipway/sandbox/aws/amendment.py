@@ -20,10 +20,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import cache
 from threading import RLock
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from moto import backends
+from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.responses import DynamoHandler
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.kms.exceptions import ValidationException
@@ -35,6 +38,7 @@ from moto.s3.responses import S3Response
 from slipway.sandbox.aws.object_lock import amend_object_lock
 from slipway.sandbox.aws.seam import replace_method
 
+_modules = backends.list_of_moto_modules
 _is_digest: ContextVar[bool] = ContextVar("message_is_digest", default=False)  # per request: doors serve in threads
 _amended: set[type] = set()
 
@@ -53,6 +57,8 @@ def amend() -> None:
     replace_method(RSAPrivateKey, "_RSAPrivateKey__padding_and_hash_algorithm", _padding_and_hash_of_digest)
     replace_method(FakeBucket, "get_permission", _with_transport_condition)
     amend_object_lock()
+    replace_method(BaseJSONSerializer, "_serialize_type_structure", _values_as_they_are)
+    backends.list_of_moto_modules = cache(lambda: frozenset(_modules()))
     storage, tables = _OneAtATime(), _OneAtATime()
     replace_method(S3Response, "_key_response", storage)
     replace_method(S3Response, "_bucket_response", storage)
@@ -72,6 +78,18 @@ class _OneAtATime:
                 return original(*arguments, **named)
 
         return answer
+
+
+def _values_as_they_are(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Not a mend but haste: a value of a DynamoDB item is answered as it is kept, not put together from its shape."""
+
+    def serialize(self: BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
+        if shape.name == "AttributeValue" and type(value) is dict and key:
+            serialized[key] = value
+        else:
+            original(self, serialized, value, shape, key)
+
+    return serialize
 
 
 def _noting_message_type(original: Callable[..., Any]) -> Callable[..., Any]:

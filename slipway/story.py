@@ -1,0 +1,48 @@
+"""A deployment told as a story, from its signed evidence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slipway.deployment import Event
+from slipway.evidence import Bundle
+
+
+def story(bundle: Bundle) -> tuple[str, ...]:
+    """Return a deployment as sentences a person reads, in the order things happened."""
+    return tuple(f"{event.at[:19].replace('T', ' ')}  {line}" for event in bundle.events for line in _sentences(event))
+
+
+def _sentences(event: Event) -> list[str]:
+    data = event.data
+    match event.kind:
+        case "began" | "resumed":
+            return _beginning(event.kind, data)
+        case "step-started":
+            return [f"{data['kind']}: {data['summary']}"]
+        case "step-done":
+            found = "found done" if data["found"] else f"done in {data['duration_ms'] / 1000:.1f} s"
+            return [f"  {found}: {data['summary']}"]
+        case "step-failed":
+            return [f"  failed after {data['duration_ms'] / 1000:.1f} s: {data['message'].splitlines()[0]}"]
+        case "verifying":
+            return ["looked at the environment again"]
+        case "succeeded":
+            return ["succeeded: there was nothing left to do"]
+        case "failed" | "abandoned":
+            return [f"{event.kind}: {data['message'].splitlines()[0]}"]
+        case "lock-broken":
+            return [f"{data['by']} broke the lock of {data['holder']}: {data['reason']}"]
+
+
+def _beginning(kind: str, data: Mapping[str, Any]) -> list[str]:
+    verb = "began" if kind == "began" else "went on with"
+    lines = [f"{data['by']} {verb} the {data['purpose']} of version {data['version']} by plan {data['plan'][:12]}"]
+    if data.get("breaks_glass"):
+        lines.append("THE GLASS WAS BROKEN: gates were lifted, and a review is owed")
+    for one in data.get("approvals", ()):
+        said = "had approved it" if one["kind"] == "approval" else "broke the glass for it"
+        lines.append(f"  {one['person']} {said}: {one['reason']}")
+    lines += [f"  gate {one['id']} {one['state']}: {one['reason']}" for one in data.get("gates", ())]
+    return lines
