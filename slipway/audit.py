@@ -74,6 +74,7 @@ class Records:
 
     Attributes:
         plans, policies: id -> digest of what is stored under it.
+        approvals_key: the approvers' public key, PEM.
     """
 
     environment: str
@@ -84,6 +85,7 @@ class Records:
     reviews: tuple[Kept, ...]
     plans: Mapping[str, str]
     policies: Mapping[str, str]
+    approvals_key: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,6 +180,8 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> tuple[list[Fi
             findings.append(Finding(where=one.key, what=f"is the bundle of {bundle.deployment} #{bundle.head.seq}"))
         findings += [Finding(where=one.key, what=said) for said in problems_of(one.statement, bundle)]
         findings += [Finding(where=one.key, what=said) for said in _against_journal(bundle, by_seq, own)]
+        if bundle.approvals and bundle.approvals_key != records.approvals_key:
+            findings.append(Finding(where=one.key, what="names another key than the approvers'"))
         sealed.add((bundle.deployment, bundle.head.seq))
         read[one.key] = bundle
     for deployment, endings in ended(events).items():
@@ -290,7 +294,7 @@ def _problems_in(error: Exception) -> str:
 def _unpermitted_findings(records: Records, bundles: Mapping[str, Bundle]) -> list[Finding]:
     """Return which deployments began without what their policy asks, or the one before it: judged again, from evidence.
 
-    What another Slipway wrote in another form is not judged.
+    What allowed one when it began allows it when it goes on, with the same signatures.
     """
     signed = {one.sha256: _signed(one) for one in records.approvals}
     findings: list[Finding] = []
@@ -302,12 +306,12 @@ def _unpermitted_findings(records: Records, bundles: Mapping[str, Bundle]) -> li
             if plan.policy not in policies:
                 policies[plan.policy] = Policy.from_mapping(bundle.policy or {}, origin=key)
         except ConfigurationError:
+            findings.append(Finding(where=key, what="holds a plan or a policy that cannot be judged again"))
             continue
         policy = policies[plan.policy]
-        beginning = next((one for one in bundle.events if _begins(one, plan)), None)
-        if beginning is not None:
+        for beginning in (one for one in bundle.events if _begins(one, plan)):
             own = [found for sha256 in approvals_named(beginning) if (found := signed.get(sha256)) is not None]
-            glass, now = bool(beginning.data.get("breaks_glass")), datetime.fromisoformat(beginning.at)
+            glass, now = bool(beginning.data.get("breaks_glass")), datetime.fromisoformat(bundle.events[0].at)
             for asked in filter(None, (policy, before)):
                 if said := lacking(own, plan, asked, breaks_glass=glass, now=now):
                     findings.append(Finding(where=key, what=f"went ahead without leave: {'; '.join(said)}"))

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from slipway.documents import Document, digest_of
-from slipway.errors import JournalError
+from slipway.errors import ConfigurationError, JournalError
 from slipway.step import StepKind
 
 State = Literal["applying", "verifying", "succeeded", "failed"]
@@ -32,6 +32,7 @@ EventKind = Literal[
 ]
 ENDINGS: frozenset[EventKind] = frozenset({"succeeded", "failed", "abandoned"})
 NOTES: frozenset[EventKind] = frozenset({"lock-broken"})  # about the environment; they belong to no deployment
+_LOOK = "invoke audit.verify --env ENV, before anything else is deployed"
 GENESIS = "0" * 64  # what the first event of a journal names as the one before
 
 TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
@@ -116,6 +117,7 @@ class Deployment:
     ended_at: str | None = None
     worked_ms: int = 0  # from each beginning or resumption to the end that followed
     since: str = ""  # the last of those beginnings
+    looked_ms: int = 0  # of it, spent asking the environment whether it is as planned
     steps: tuple[StepRecord, ...] = ()
     message: str | None = None
 
@@ -158,9 +160,14 @@ def fold(events: Iterable[Event]) -> tuple[Deployment, ...]:
             raise JournalError(
                 f"the journal is not one a deployment writes: event {event.seq} of {event.deployment} is "
                 f"{event.kind!r} after {before.state if before else 'nothing'!r}",
-                fix="have the journal's table looked at before anything else is deployed",
+                fix=_LOOK,
             )
-        found[event.deployment] = _begin(event) if before is None else _advance(before, event, state)
+        try:
+            found[event.deployment] = _begin(event) if before is None else _advance(before, event, state)
+        except (LookupError, TypeError, ValueError, ConfigurationError) as error:
+            raise JournalError(
+                f"event {event.seq} of {event.deployment} says what no deployment writes: {error!r}", fix=_LOOK
+            ) from error
     return tuple(found.values())
 
 
@@ -238,7 +245,8 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
             failed = replace(before.steps[-1], state="failed", duration_ms=data["duration_ms"], message=data["message"])
             return replace(before, state=state, steps=(*before.steps[:-1], failed))
         case "succeeded":
-            return replace(_ended(before, event), state=state, message=None)
+            looked_ms = before.looked_ms + int(data.get("outside_ms", 0))
+            return replace(_ended(before, event), state=state, message=None, looked_ms=looked_ms)
         case "failed" | "abandoned":
             return replace(_ended(before, event), state=state, message=data["message"])
         case "resumed":

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, assert_never
 
-from slipway.deployment import Deployment, fold
+from slipway.deployment import Deployment, EventKind, fold
 from slipway.errors import Interrupted, Locked, SlipwayError, Stale, VerificationFailed
 from slipway.observation import Observation
 from slipway.patience import Patience
@@ -123,14 +123,16 @@ def apply(work: Assignment, around: Surroundings) -> Deployment:
             _take(number, step, work, around)
         journal.append(work.deployment, "verifying", {})
         around.listener.verifying()
+        began = time.monotonic()
         seen, again = _patiently(around.look_again, around)
+        looked_ms = _ms(time.monotonic() - began)
         _refuse_more_to_do(again, plan.environment)
     except Locked:
         raise  # whoever holds the environment now writes the journal
     except SlipwayError as error:
-        journal.append(work.deployment, "failed", {"message": error.message, "error": type(error).__name__})
+        _record(error, journal, work.deployment, "failed", {"error": type(error).__name__})
         raise
-    journal.append(work.deployment, "succeeded", _found(seen))
+    journal.append(work.deployment, "succeeded", {**_found(seen), "outside_ms": looked_ms})
     return next(one for one in fold(journal.events()) if one.id == work.deployment)
 
 
@@ -144,9 +146,8 @@ def _take(number: int, step: Step, work: Assignment, around: Surroundings) -> No
     except Locked:
         raise
     except SlipwayError as error:
-        around.journal.append(
-            deployment, "step-failed", {"message": error.message, "duration_ms": _ms(time.monotonic() - began)}
-        )
+        took = {"duration_ms": _ms(time.monotonic() - began)}
+        _record(error, around.journal, deployment, "step-failed", took)
         raise
     seconds = time.monotonic() - began
     around.journal.append(
@@ -161,6 +162,16 @@ def _take(number: int, step: Step, work: Assignment, around: Surroundings) -> No
         },
     )
     around.listener.step_ended(number, step, outcome, found=found, seconds=seconds)
+
+
+def _record(error: SlipwayError, journal: Journal, deployment: str, kind: EventKind, facts: Mapping[str, Any]) -> None:
+    """Journal a failure; that it could not be recorded is told beside the failure, not in its place."""
+    try:
+        journal.append(deployment, kind, {"message": error.message, **facts})
+    except Locked:
+        raise
+    except SlipwayError as other:
+        error.message += f"\n  and it could not be recorded: {other.message}"
 
 
 def _probe_and_perform(step: Step, work: Assignment, around: Surroundings) -> tuple[Outcome, bool]:

@@ -62,7 +62,7 @@ class Case:
 
     Attributes:
         forecast_ms: how long the plan is expected to take; None when nothing like it was ever done.
-        staged: the deployment that proves the release succeeded where it must before; None without proof.
+        staged: environment -> the deployment that proves the release succeeded there.
         unreviewed: deployments that broke the glass and wait for a review.
         breaks_glass: whether the one who deploys asked for it.
     """
@@ -75,7 +75,7 @@ class Case:
     now: datetime
     signed: tuple[Signed, ...] = ()
     forecast_ms: int | None = None
-    staged: str | None = None
+    staged: Mapping[str, str] = field(default_factory=dict)
     unreviewed: tuple[str, ...] = ()
     breaks_glass: bool = False
 
@@ -237,8 +237,8 @@ def _stage(case: Case) -> Sequence[Result]:
     before = case.policy.rules(case.plan.environment).after
     if before is None or case.plan.purpose == "rollback":
         return ()
-    if case.staged is not None:
-        return [_passed("stage", f"this very release succeeded in {before}: {case.staged}")]
+    if before in case.staged:
+        return [_passed("stage", f"this very release succeeded in {before}: {case.staged[before]}")]
     return [
         Result(
             id="stage",

@@ -5,26 +5,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from slipway import engine, gate
 from slipway.deployment import Deployment, fold
+from slipway.documents import digest_of
 from slipway.errors import Blocked, ConfigurationError, NotBootstrapped, SlipwayError, Stale
 from slipway.evidence import ended
 from slipway.gate import Verdict
 from slipway.observation import Observation
 from slipway.operation import Operation
 from slipway.plan import Plan, moved_by_others
-from slipway.policy import Policy
 from slipway.ports import Journal, Lease
 from slipway.record import Record
 from slipway.release import short
+from slipway.rollback import live_in
 from slipway.site import Site
+
+UNSAID = timedelta(minutes=15)  # within which a rollback given again is the same one, if nobody heard of its end
 
 
 class Listener(engine.Listener, Protocol):
@@ -80,16 +85,15 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
     record = Record(site)
     with site.lease(tell=listener.waiting) as lease:
         journal = site.journal = site.journal.fenced_by(lease)  # whoever reads it now is as patient as who writes it
+        record.require_anchored(journal.events())  # nothing is done, or signed, on top of a journal that was bent
         newly = _seal(record, journal, listener)
         if order.purpose == "rollback" and (unsaid := _unsaid(journal, newly)):
             return Launch(plan=site.bucket.plan(unsaid.plan), deployment=unsaid)
-        if order.plan is not None and (before := _applied(journal, order.plan)):
+        if order.plan is not None and (before := _applied(site, journal, order.plan)):
             return Launch(plan=order.plan, reason=f"plan {short(order.plan.id)} was applied as {before.id}")
         listener.examining()
         operation = order.choose()
-        work = _resumption(operation, journal, order, listener) or _new_work(
-            record, operation, journal, order, listener
-        )
+        work = _resumption(record, operation, order, listener) or _new_work(record, operation, journal, order, listener)
         if isinstance(work, Launch):
             return work
         try:
@@ -123,10 +127,12 @@ def judge(
     return gate.judge(case, record.live_policy())
 
 
-def _applied(journal: Journal, plan: Plan) -> Deployment | None:
-    """Return the last deployment when it applied this very plan and succeeded."""
+def _applied(site: Site, journal: Journal, plan: Plan) -> Deployment | None:
+    """Return the last deployment when it applied this very plan, and what it made is live."""
     last = next(reversed(fold(journal.events())), None)
-    return last if last is not None and last.plan == plan.id and last.state == "succeeded" else None
+    if last is None or last.plan != plan.id or last.state != "succeeded":
+        return None
+    return last if live_in(site.observe_live()).is_all_of(last) else None
 
 
 def _unsaid(journal: Journal, newly: Collection[str]) -> Deployment | None:
@@ -140,27 +146,27 @@ def _unsaid(journal: Journal, newly: Collection[str]) -> Deployment | None:
     last = next(reversed(fold(journal.events())), None)
     if last is None or (last.purpose, last.state) != ("rollback", "succeeded"):
         return None
-    return last if any(f"/{last.id}/" in key for key in newly) else None
+    died_lately = datetime.now(UTC) - datetime.fromisoformat(last.ended_at or last.started_at) < UNSAID
+    return last if died_lately and any(f"/{last.id}/" in key for key in newly) else None
 
 
-def _resumption(operation: Operation, journal: Journal, order: Order, listener: Listener) -> engine.Assignment | None:
+def _resumption(record: Record, operation: Operation, order: Order, listener: Listener) -> engine.Assignment | None:
     """Return how to go on with the last deployment, by its own plan, when it did not end well and this is its target.
 
-    What was allowed when it began stands for as long as an approval would; what others moved meanwhile makes a new plan
-    necessary.
+    What allowed it when it began is looked at again; what others moved meanwhile makes a new plan necessary.
     """
-    last = next(reversed(fold(journal.events())), None)
+    last = next(reversed(record.site.history()), None)
     if last is None or last.state == "succeeded":
         return None
     if (last.version, last.purpose) != (operation.version.version, order.purpose):
         return None
     if order.plan is not None and order.plan.id != last.plan:
         return None
-    if not _still_allowed(last, operation.site.policy):
-        return None
     try:
-        plan = operation.site.bucket.plan(last.plan)
+        plan = record.site.bucket.plan(last.plan)
     except ConfigurationError:  # another Slipway made it, or nobody kept it
+        return None
+    if not record.may_go_on(last, plan):
         return None
     if moved_by_others(plan, operation.observer.observe(infrastructure=False).base, begun=last.begun):
         return None
@@ -168,7 +174,7 @@ def _resumption(operation: Operation, journal: Journal, order: Order, listener: 
     return engine.Assignment(
         plan=plan,
         deployment=last.id,
-        by=operation.site.who(),
+        by=record.site.who(),
         resumes=True,
         begun=last.begun,
         done=last.done,
@@ -176,16 +182,9 @@ def _resumption(operation: Operation, journal: Journal, order: Order, listener: 
             "approvals": [one.model_dump(mode="json") for one in last.consents],
             "breaks_glass": last.breaks_glass,
             "gates": [],
+            "slipway": own_digest(),
         },
     )
-
-
-def _still_allowed(deployment: Deployment, policy: Policy) -> bool:
-    """Return whether an approval given when the deployment began would still be good."""
-    age = datetime.now(UTC) - datetime.fromisoformat(deployment.started_at)
-    if deployment.breaks_glass:
-        return age <= timedelta(minutes=policy.break_glass.minutes)
-    return age <= timedelta(hours=policy.approvals.ttl_hours)
 
 
 def _new_work(
@@ -199,24 +198,16 @@ def _new_work(
     listener.examined(plan)
     if order.plan is not None:
         refuse_other_plan(order.plan, plan)
+    verdict = Verdict(results=())
     if not plan.is_empty:
         verdict = judge(record, operation, plan, seen, breaks_glass=order.breaks_glass)
         record.keep_plan(operation, plan)  # when people must approve it, they find it
         if not verdict.is_open:
             raise blocked(verdict, plan)
-    else:
-        verdict = Verdict(results=())
-    unfinished = settle(journal, plan)
-    if plan.is_empty and unfinished is None:
+    settle(journal)
+    if plan.is_empty:
         return Launch(plan=plan, reason=plan.reason)
-    record.keep_plan(operation, plan)
-    return engine.Assignment(
-        plan=plan,
-        deployment=unfinished or new_id(),
-        by=record.site.who(),
-        resumes=unfinished is not None,
-        permission=permission_of(verdict),
-    )
+    return engine.Assignment(plan=plan, deployment=new_id(), by=record.site.who(), permission=permission_of(verdict))
 
 
 def _apply(
@@ -229,6 +220,7 @@ def _apply(
     is_stopping: Callable[[], bool],
 ) -> Deployment:
     plan = work.plan
+    record.site.session.guard = lease.check  # inside steps too, not only before them
     touches_infrastructure = any(step.kind == "infra" for step in plan.steps)
 
     def look_again() -> tuple[Observation, Plan]:
@@ -273,6 +265,8 @@ def refuse_other_plan(reviewed: Plan, now: Plan) -> None:
         for name, before, after in (
             ("version", reviewed.version, now.version),
             ("policy", reviewed.policy[:12], now.policy[:12]),
+            ("configuration", reviewed.configuration[:12], now.configuration[:12]),
+            ("deployment before", reviewed.after, now.after),
             ("commits", len(reviewed.commits), len(now.commits)),
             ("steps", ", ".join(one.kind for one in reviewed.steps), ", ".join(one.kind for one in now.steps)),
         )
@@ -303,24 +297,26 @@ def permission_of(verdict: Verdict) -> dict[str, Any]:
         ],
         "breaks_glass": verdict.glass_broken,
         "gates": [{"id": one.id, "state": one.state, "reason": one.reason} for one in verdict.results],
+        "slipway": own_digest(),
     }
 
 
-def settle(journal: Journal, plan: Plan) -> str | None:
-    """Return the id of the last deployment when it did not end well and this plan goes on with it, or None.
+def own_digest() -> str:
+    """Return the digest of the Slipway that judges: every file of its package."""
+    package = Path(__file__).parent
+    return digest_of(
+        {
+            str(path.relative_to(package)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(package.rglob("*.py"))
+        }
+    )
 
-    It may have nothing left to do: a process that was killed after the last step has only not said so.
 
-    Side effects: an unfinished deployment of something else is journalled as abandoned.
-    """
+def settle(journal: Journal) -> None:
+    """Side effects: the last deployment is journalled as abandoned when it did not end; it is not gone on with."""
     last = next(reversed(fold(journal.events())), None)
-    if last is None or last.state == "succeeded":
-        return None
-    if (last.version, last.purpose) == (plan.version, plan.purpose):
-        return last.id
-    if last.state != "failed":
-        journal.append(last.id, "abandoned", {"message": f"superseded by a deployment of {plan.version}"})
-    return None
+    if last is not None and last.state not in ("succeeded", "failed"):
+        journal.append(last.id, "abandoned", {"message": "the next command did not go on with it"})
 
 
 def new_id() -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from secrets import token_hex
 from typing import Literal
 
 from slipway import config
@@ -21,6 +22,7 @@ from slipway.adapters.git import Git
 from slipway.adapters.infrastructure import EnvironmentInfrastructure
 from slipway.adapters.observer import EnvironmentObserver
 from slipway.adapters.publisher import SlotPublisher
+from slipway.adapters.release_bucket import differing
 from slipway.adapters.schemachange import Schemachange
 from slipway.adapters.snowflake import statements_in
 from slipway.deployment import Deployment, published_slots
@@ -50,7 +52,7 @@ class Operation:
 
     def __init__(self, site: Site, release: Release, version: Version, commits: tuple[Provenance, ...] = ()) -> None:
         self.site, self.release, self.version, self.commits = site, release, version, commits
-        self.tree = extract(release, site.build / "releases")
+        self.tree = extract(release, site.build / "releases")  # compared with the release, not trusted as it lies
         self._report: CheckReport | None = None
         site.bucket.choose(release, version)
         self.infrastructure = EnvironmentInfrastructure(
@@ -126,6 +128,8 @@ class Operation:
             seen,
             dag_ids=dag_ids,
             policy=self.site.policy.digest,
+            configuration=self.site.environment.digest,
+            after=next((one.id for one in reversed(self.site.history())), None),
             commits=self.commits,
             purpose=purpose,
             once_live=published_slots(self.site.history()),
@@ -235,10 +239,10 @@ def operate_earlier(site: Site, deployment: Deployment) -> Operation:
 
 
 def _commits(site: Site, git: Git, release: Release) -> tuple[Provenance, ...]:
-    """Return what makes the release differ from the live one; its own commit alone when nothing is live."""
-    live = site.live_commit()
-    head = release.provenance.commit
-    return git.commits_between(live, head) if live else (release.provenance,)
+    """Return what makes the release differ from the live one, its own commit always with it."""
+    live, own = site.live_commit(), release.provenance
+    between = git.commits_between(live, own.commit) if live else ()
+    return between if own in between else (*between, own)
 
 
 def _as_reviewed(plan: Plan, now: InfrastructureFacts) -> InfrastructureFacts:
@@ -280,15 +284,18 @@ def bootstrap(site: Site, operation: Operation, progress: Progress) -> None:
 
 
 def extract(release: Release, folder: Path) -> Path:
-    """Return the folder that holds the release's files; written once, whole or not at all.
+    """Return a folder that holds the release's files and nothing else; what was changed there is left alone.
 
-    Side effects: `<folder>/<short id>/tree`.
+    Side effects: a folder below `<folder>/<id>`.
     """
-    target = folder / release.short_id / "tree"
+    home = folder / release.id
+    target = home / "tree"
     if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".draft-"))
+        if not differing(release.manifest, _files_below(target)):
+            return target
+        target = home / f"tree-{token_hex(4)}"  # somebody edited the other one, or still uses it
+    home.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=home, prefix=".draft-"))
     for path, content in release.files.items():
         file = draft / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -298,6 +305,15 @@ def extract(release: Release, folder: Path) -> Path:
     except OSError:  # another command was first
         shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def _files_below(tree: Path) -> dict[str, bytes]:
+    """Return every file of a tree but Python's own leftovers."""
+    return {
+        str(path.relative_to(tree)): path.read_bytes()
+        for path in tree.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -44,6 +44,8 @@ class Plan(Document):
     commit: str | None  # that the release was built from
     commits: tuple[Provenance, ...]  # since the one that is live, oldest first
     policy: str  # digest of the policy the plan was made under
+    configuration: str  # digest of the environment's configuration, as it was read
+    after: str | None  # the last deployment when the plan was made; another one since makes another plan
     base: Base
     replaces: str | None  # the version live when the plan was made
     lanes: tuple[Lane, ...]
@@ -77,6 +79,8 @@ def build_plan(
     *,
     dag_ids: tuple[str, ...],
     policy: str,
+    configuration: str,
+    after: str | None = None,
     commits: tuple[Provenance, ...] = (),
     purpose: Literal["deploy", "rollback"] = "deploy",
     once_live: Collection[str] = (),
@@ -86,6 +90,8 @@ def build_plan(
     Args:
         dag_ids: that the release holds.
         policy: the digest of the policy it will be judged by.
+        configuration: the digest of the environment's configuration.
+        after: the id of the last deployment, whatever came of it.
         commits: since the one that is live, oldest first.
         once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
     """
@@ -101,7 +107,8 @@ def build_plan(
         flip,
     )
     steps = tuple(step for step in candidates if step is not None)
-    lanes = tuple(lane for lane in lanes_of(release, version, seen) if purpose == "deploy" or lane not in STAYING_LANES)
+    found = {*lanes_of(release, version, seen), *_lanes_of_steps(steps)} or ({"dags"} if steps else set())
+    lanes = tuple(lane for lane in LANES if lane in found and (purpose == "deploy" or lane not in STAYING_LANES))
     return Plan(
         purpose=purpose,
         environment=version.environment,
@@ -111,9 +118,11 @@ def build_plan(
         commit=release.provenance.commit,
         commits=commits,
         policy=policy,
+        configuration=configuration,
+        after=after,
         base=seen.base,
         replaces=seen.pointer.version if seen.pointer else None,
-        lanes=lanes or _lanes_of_steps(steps),
+        lanes=lanes,
         dag_ids=dag_ids,
         steps=steps,
     )
@@ -162,17 +171,13 @@ def _without_slot(base: Base, slot: str) -> Base:
     return base.model_copy(update={"slots": tuple(one for one in base.slots if one != slot)})
 
 
-def _lanes_of_steps(steps: tuple[Step, ...]) -> tuple[Lane, ...]:
-    """Return the lanes of a plan that brings nothing new: it mends what someone changed beside Slipway."""
-    lane_of: dict[StepKind, Lane] = {
-        "infra": "infra",
-        "migrate": "migration",
-        "build": "dbt",
-        "publish": "dbt",
-        "flip": "dags",
-    }
-    found = {lane_of[step.kind] for step in steps if step.kind in lane_of}
-    return tuple(lane for lane in LANES if lane in found)
+def _lanes_of_steps(steps: tuple[Step, ...]) -> frozenset[Lane]:
+    """Return the lanes of what is done, whatever changed: somebody may have changed it beside Slipway.
+
+    Upload and flip tell nothing: every version goes through them.
+    """
+    lane_of: dict[StepKind, Lane] = {"infra": "infra", "migrate": "migration", "build": "dbt", "publish": "dbt"}
+    return frozenset(lane_of[step.kind] for step in steps if step.kind in lane_of)
 
 
 def lanes_of(release: Release, version: Version, seen: Observation) -> tuple[Lane, ...]:

@@ -133,7 +133,7 @@ class EnvironmentRules(Document):
 
     Attributes:
         after: the environment in which a release must have succeeded before.
-        lanes: what each lane needs; a lane that is not named needs nothing but its gates.
+        lanes: what each lane needs; all are named where `after` is, elsewhere one that is not needs only its gates.
         rollback: what going back needs.
     """
 
@@ -168,7 +168,13 @@ class Policy(Document):
                 yield f"lanes.{lane}.gates: {gate!r} cannot be left out"
 
     def _rule_problems(self) -> Iterator[str]:
+        for environment in ("dev", "staging", "prod"):
+            if environment not in dict(self.environments):
+                yield f"environments.{environment}: required key is missing"
         for environment, rules in self.environments.items():
+            for lane in LANES if rules.after else ():
+                if lane not in rules.lanes:
+                    yield f"environments.{environment}.lanes.{lane}: required key is missing"
             named: dict[str, LaneRule] = {f"lanes.{lane}": rule for lane, rule in rules.lanes.items()}
             for place, rule in {**named, "rollback": rules.rollback}.items():
                 for stranger in sorted(set(rule.approvers) - set(self.people)):

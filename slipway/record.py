@@ -10,18 +10,21 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from slipway import config
-from slipway.adapters.evidence_bucket import EvidenceBucket
-from slipway.approval import Signed, authors_of, is_reviewed
+from slipway.adapters.evidence_bucket import EvidenceBucket, checked
+from slipway.adapters.signing import PublicKey
+from slipway.approval import Signed, authors_of, is_reviewed, lacking
 from slipway.audit import JournalItem, Records
 from slipway.deployment import Deployment, Event, EventKind, forecast_ms
-from slipway.errors import ConfigurationError, NotBootstrapped
+from slipway.errors import ConfigurationError, JournalError, NotBootstrapped
 from slipway.evidence import (
     APPROVAL_TYPE,
+    BEGINNINGS,
     CHECKPOINT_TYPE,
     PAYLOAD_TYPE,
     REVIEW_TYPE,
@@ -36,8 +39,6 @@ from slipway.policy import Policy
 from slipway.ports import Journal
 from slipway.site import Site
 from slipway.step import ApplyInfrastructure
-
-BEGINNINGS: frozenset[EventKind] = frozenset({"began", "resumed"})
 
 
 class Record:
@@ -76,20 +77,37 @@ class Record:
         """
         past = reversed(self.site.history())
         live = next((one for one in past if (one.state, one.purpose) == ("succeeded", "deploy")), None)
-        return self.site.bucket.policy(live.policy) if live is not None and live.policy else None
+        if live is None:
+            return None
+        found = self.site.bucket.policy(live.policy) if live.policy else None
+        if found is None:
+            raise JournalError(
+                f"the policy that {live.id} was judged by is not kept any more",
+                fix=f"invoke audit.verify --env {self.site.environment.name}, and bring the object back",
+            )
+        return found
 
     def forecast_ms(self, plan: Plan) -> int | None:
         """Return how long the plan is expected to take, from what its steps took before."""
         return forecast_ms([step.kind for step in plan.steps], self.site.history())
 
-    def staged(self, plan: Plan, components: Mapping[str, str]) -> str | None:
-        """Return the deployment by which the plan's release succeeded where it must before, or None without proof.
+    def staged(self, plan: Plan, components: Mapping[str, str]) -> dict[str, str]:
+        """Return where the plan's release succeeded of the environments that a policy wants before: name -> deployment.
 
         The proof is that environment's signed bundle, with the same digests of the same components.
         """
-        before = self.site.policy.rules(plan.environment).after
-        if before is None or plan.purpose == "rollback" or plan.is_empty:
-            return None
+        if plan.purpose == "rollback" or plan.is_empty:
+            return {}
+        wanted = {one.rules(plan.environment).after for one in self.policies()}
+        found = {before: self._success_in(before, plan, components) for before in wanted if before is not None}
+        return {before: deployment for before, deployment in found.items() if deployment is not None}
+
+    def policies(self) -> tuple[Policy, ...]:
+        """Return the policies that judge: that of the work tree, and that of the live release."""
+        live = self.live_policy()
+        return (self.site.policy,) if live is None else (self.site.policy, live)
+
+    def _success_in(self, before: str, plan: Plan, components: Mapping[str, str]) -> str | None:
         environment = config.load(before, folder=self.site.project / "config")
         other = Site(self.site.project, environment, self.site.platform)
         try:
@@ -109,20 +127,24 @@ class Record:
             return ()
         key = self.site.signer("approvals").verification_key
         return tuple(
-            one.id
-            for one in broke
-            if not is_reviewed(
-                self._evidence.reviews(one.id, key),
-                deployment=one.id,
-                environment=self.site.environment.name,
-                signers=self._involved(one),
-                policy=self.site.policy,
-            )
+            one.id for one in broke if not all(self._is_reviewed(one, key, policy) for policy in self.policies())
         )
 
-    def _involved(self, deployment: Deployment) -> tuple[str, ...]:
-        authors, _ = authors_of(self.site.bucket.plan(deployment.plan), self.site.policy)
-        return (*deployment.approved_by, *sorted(authors))
+    def _is_reviewed(self, deployment: Deployment, key: PublicKey, policy: Policy) -> bool:
+        """Return whether somebody who took no part reviewed it, in the eyes of one policy."""
+        plan = self.site.bucket.plan(deployment.plan)
+        authors, _ = authors_of(plan, policy)
+        named = {one.sha256 for one in deployment.consents}
+        broke = {
+            policy.person_of_identity(one.approval.identity) for one in self.approvals_of(plan) if one.sha256 in named
+        }
+        return is_reviewed(
+            self._evidence.reviews(deployment.id, key),
+            deployment=deployment.id,
+            environment=self.site.environment.name,
+            signers=(*deployment.approved_by, *sorted(authors | {one for one in broke if one})),
+            policy=policy,
+        )
 
     # ---- what is signed ----------------------------------------------------------------------------------------
 
@@ -140,6 +162,44 @@ class Record:
         except NotBootstrapped:
             return  # the plan is about to make it; the end of this deployment is sealed
 
+    def require_anchored(self, events: Sequence[Event]) -> None:
+        """Return when the journal holds the newest head that was signed; raise `JournalError` when it does not."""
+        try:
+            names = sorted(self._evidence.names("checkpoints/"))
+        except NotBootstrapped:
+            return
+        if not names:
+            return
+        key = self.site.signer("evidence").verification_key
+        found = checked(names[-1], self._evidence.content(names[-1]) or b"", payload_type=CHECKPOINT_TYPE, key=key)
+        head = Checkpoint.from_mapping(found.statement, origin=names[-1]).head if found.statement else None
+        if head is None or not any((one.seq, one.sha256) == (head.seq, head.sha256) for one in reversed(events)):
+            raise JournalError(
+                f"the journal is not the one whose head {names[-1]} signs",
+                fix=f"invoke audit.verify --env {self.site.environment.name}, before anything else is deployed",
+            )
+
+    def may_go_on(self, deployment: Deployment, plan: Plan) -> bool:
+        """Return whether what allowed a deployment when it began is still there, and would still be good."""
+        policy = self.site.bucket.policy(plan.policy)
+        began = datetime.fromisoformat(deployment.started_at)
+        if policy is None or plan.configuration != self.site.environment.digest:
+            return False
+        good_for = (
+            timedelta(minutes=policy.break_glass.minutes)
+            if deployment.breaks_glass
+            else timedelta(hours=policy.approvals.ttl_hours)
+        )
+        if datetime.now(UTC) - began > good_for:
+            return False
+        named = {one.sha256 for one in deployment.consents}
+        signed = [one for one in self.approvals_of(plan) if one.sha256 in named]
+        return not any(
+            lacking(signed, plan, asked, breaks_glass=deployment.breaks_glass, now=began)
+            for asked in (policy, self.live_policy())
+            if asked is not None
+        )
+
     def seal_what_ended(self, events: Iterable[Event]) -> tuple[str, ...]:
         """Seal every end of a deployment that is not, and return the names of the new bundles.
 
@@ -154,7 +214,12 @@ class Record:
 
     def _seal(self, ending: Event, events: tuple[Event, ...]) -> str:
         own = [event for event in events if event.deployment == ending.deployment and event.seq <= ending.seq]
-        data = next(event.data for event in reversed(own) if event.kind in BEGINNINGS)
+        data = next((event.data for event in reversed(own) if event.kind in BEGINNINGS), None)
+        if data is None:
+            raise JournalError(
+                f"{ending.deployment} ended without a beginning",
+                fix=f"invoke audit.verify --env {self.site.environment.name}, before anything else is deployed",
+            )
         bucket = self.site.bucket
         manifest = bucket.manifest(data["release"])
         envelopes = self._evidence.envelopes(data["plan"], [one["sha256"] for one in data.get("approvals", ())])
@@ -193,6 +258,7 @@ class Record:
                 checkpoints=checkpoints.result(),
                 approvals=approvals.result(),
                 reviews=reviews.result(),
+                approvals_key=approver.pem,
             )
 
 

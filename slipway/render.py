@@ -355,7 +355,7 @@ def show_status(document: Mapping[str, Any]) -> None:
 def deployment_document(deployment: Deployment) -> dict[str, Any]:
     """Return a deployment as `history --json` prints it; see docs/guides/json.md."""
     total = deployment.duration_ms
-    outside = sum(step.outside_ms for step in deployment.steps)
+    outside = sum(step.outside_ms for step in deployment.steps) + deployment.looked_ms
     return {
         "id": deployment.id,
         "purpose": deployment.purpose,

@@ -126,10 +126,6 @@ class EvidenceBucket:
                 found.append(SignedReview(review=review, problem=problem))
         return tuple(found)
 
-    def is_sealed(self, deployment: str, seq: int) -> bool:
-        """Return whether the bundle of a deployment that ended at event `seq` is there."""
-        return bundle_key(deployment, seq) in self.names(bundle_key(deployment, seq))
-
     def sealed(self) -> frozenset[tuple[str, int]]:
         """Return deployment and head of every bundle that is there."""
         found = set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from slipway.adapters.signing import BadSignature, PublicKey, opened, parts_of
@@ -22,8 +23,8 @@ ENVELOPE = "bundle.dsse.json"
 # A part of the format: a file with another text does not hold, so that nobody has an auditor follow other advice.
 _README = """Evidence of deployment {deployment} to {environment}, which {outcome}.
 
-Check the signature with nothing but openssl and the public key, which must come from elsewhere than this file
-(invoke audit.key --env {environment}):
+Check the signature with nothing but openssl and the public keys, which must come from elsewhere than this file
+(invoke audit.key --env {environment}: the key of the evidence, then that of the approvals):
 
     openssl dgst -sha256 -verify KEY.pem -signature signature.der signed.bin
 
@@ -59,20 +60,23 @@ def _members(bundle: Bundle, envelope: bytes) -> dict[str, bytes]:
     }
 
 
-def check(file: Path, key: PublicKey) -> tuple[Bundle | None, tuple[Finding, ...]]:
+def check(file: Path, keys: Sequence[PublicKey]) -> tuple[Bundle | None, tuple[Finding, ...]]:
     """Return the bundle in `file`, and everything that speaks against it. No network, no side effects.
+
+    Args:
+        keys: that of the evidence, then that of the approvals: the one in the bundle is the deployer's word.
 
     Raises:
         ConfigurationError: the file is no evidence file.
     """
     names, contents = _contents(file)
     try:
-        statement = opened(contents[ENVELOPE], PAYLOAD_TYPE, key)
+        statement = opened(contents[ENVELOPE], PAYLOAD_TYPE, keys[0])
         bundle = Bundle.from_mapping(statement.get("predicate", {}), origin=str(file))
     except (BadSignature, ConfigurationError) as error:
         return None, (Finding(where=ENVELOPE, what=str(error).splitlines()[0]),)
     findings = [Finding(where=ENVELOPE, what=said) for said in problems_of(statement, bundle)]
-    findings += approval_findings(bundle)
+    findings += approval_findings(bundle, keys[1] if len(keys) > 1 else None)
     members = _members(bundle, contents[ENVELOPE])
     findings += [
         Finding(where=name, what="is not what belongs to the envelope")
@@ -104,14 +108,18 @@ def _contents(file: Path) -> tuple[list[str], dict[str, bytes]]:
     return names, contents
 
 
-def approval_findings(bundle: Bundle) -> list[Finding]:
+def approval_findings(bundle: Bundle, key: PublicKey | None) -> list[Finding]:
     """Return what is wrong with the approvals that a bundle holds: each must be signed, and for this plan."""
+    if bundle.approvals and key is None:
+        return [Finding(where="approvals", what="cannot be checked without the approvers' public key")]
     plan = digest_of(bundle.plan)
     findings = []
+    if bundle.approvals and key is not None and bundle.approvals_key != key.pem:
+        findings.append(Finding(where="approvals", what="name another key than the approvers'"))
     for number, envelope in enumerate(bundle.approvals, start=1):
         where = f"approval {number}"
         try:
-            statement = opened(canonical(envelope), APPROVAL_TYPE, PublicKey(pem=bundle.approvals_key or ""))
+            statement = opened(canonical(envelope), APPROVAL_TYPE, key or PublicKey(pem=""))
             approval = Approval.from_mapping(statement, origin=where)
         except (BadSignature, ConfigurationError) as error:
             findings.append(Finding(where=where, what=str(error).splitlines()[0]))

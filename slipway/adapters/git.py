@@ -46,11 +46,16 @@ class Git:
         return _provenance(commit, *fields.split("\0", _COUNT - 2))
 
     def commits_between(self, live: str, head: str) -> tuple[Provenance, ...]:
-        """Return the commits that `head` has and `live` does not, oldest first.
+        """Return the commits that one of the two has and the other does not, oldest first: going back is a change too.
 
         Raises:
-            ConfigurationError: one of them is not in this repository.
+            ConfigurationError: one of them is not in this repository, or its history is cut short.
         """
+        if self._run("rev-parse", "--is-shallow-repository").strip() == b"true":
+            raise ConfigurationError(
+                "this is a shallow clone, so who wrote what since the live release is not known",
+                fix="git fetch --unshallow origin",
+            )
         for commit in (live, head):
             try:
                 self._run("cat-file", "-e", f"{commit}^{{commit}}")
@@ -60,7 +65,7 @@ class Git:
                     fix="git fetch --unshallow origin, or git fetch origin",
                 ) from error
         # Fields and commits alike end in NUL, which git lets into no message and no name.
-        log = self._run("log", "-z", "--reverse", f"--format=%H%x00{_FIELDS}", f"{live}..{head}").decode()
+        log = self._run("log", "-z", "--reverse", f"--format=%H%x00{_FIELDS}", f"{live}...{head}").decode()
         fields = log.split("\0")
         return tuple(
             _provenance(*fields[start : start + _COUNT]) for start in range(0, len(fields) - _COUNT + 1, _COUNT)
@@ -97,7 +102,9 @@ class Git:
 
     def _run(self, *arguments: str) -> bytes:
         try:
-            done = subprocess.run(["git", "-C", str(self._root), *arguments], capture_output=True)
+            done = subprocess.run(
+                ["git", "--no-replace-objects", "-C", str(self._root), *arguments], capture_output=True
+            )
         except FileNotFoundError as error:
             raise ConfigurationError("git is not installed", fix="install git, then again") from error
         if done.returncode:

@@ -79,6 +79,7 @@ class EnvironmentInfrastructure:
         self._environment, self._s3, self._shelf, self._variables = environment, s3, shelf, variables
         self._root = tree / "terraform" / "environments" / environment.name
         self._work = work
+        self._probed_s = 0.0  # that the last probe took, in Terraform
         self._planned: dict[str, TerraformPlan] = {}  # by the digest of what they would change
 
     # ---- reading -----------------------------------------------------------------------------------------------
@@ -171,7 +172,10 @@ class EnvironmentInfrastructure:
 
     def is_applied(self, step: ApplyInfrastructure) -> bool:
         """Probe of the infra step: Terraform, asked again, has nothing to do."""
-        return not self.facts(plan=True).has_changes
+        began = time.monotonic()
+        has_changes = self.facts(plan=True).has_changes
+        self._probed_s = time.monotonic() - began
+        return not has_changes
 
     def apply(self, step: ApplyInfrastructure, progress: Progress) -> Outcome:
         """Apply the saved plan that the step names, or what an apply of it that was cut short left to do.
@@ -186,7 +190,7 @@ class EnvironmentInfrastructure:
         planned = self._saved(step.plan_sha256, terraform) if untouched else self._rest_of(step, terraform)
         began = time.monotonic()
         self._apply(terraform, planned, progress)
-        outside_s = time.monotonic() - began
+        outside_s = time.monotonic() - began + self._probed_s
         state = self.state()
         changed = len(step.creates) + len(step.updates) + len(step.replaces) + len(step.deletes)
         return Outcome(
@@ -206,8 +210,8 @@ class EnvironmentInfrastructure:
         if not planned.has_changes or beyond:
             said = ", ".join(beyond[:_SHOWN]) or "nothing that is left to do was in it"
             raise Stale(
-                f"Terraform's state moved to serial {self._serial()} since the plan was made, and it is not the rest of "
-                f"that plan: {said}",
+                f"Terraform's state moved to serial {self._serial()} since the plan was made, and what is left is not "
+                f"the rest of that plan: {said}",
                 fix="invoke plan --env ENV",
             )
         return planned

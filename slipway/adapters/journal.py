@@ -121,7 +121,19 @@ class DynamoJournal:
     def _read_on(self) -> None:
         """Read what came after the last event known, page by page; what was read stays known if a page fails."""
         for page in self._pages(after=self._events[-1].seq if self._events else 0):
-            self._events += [self._read(item) for item in page]
+            for item in page:
+                self._events.append(self._next(item))
+
+    def _next(self, item: Mapping[str, Any]) -> Event:
+        """Return the event in `item`; raise `JournalError` unless it follows from the one before and is as written."""
+        event, last = self._read(item), self._events[-1] if self._events else None
+        follows = (event.seq, event.previous) == ((last.seq + 1, last.sha256) if last else (1, GENESIS))
+        if not follows or item.get("sha256") != {"S": event.sha256}:
+            raise JournalError(
+                f"{self._name}: event {event.seq} was changed, or does not follow from the one before it",
+                fix="invoke audit.verify --env ENV, before anything else is deployed",
+            )
+        return event
 
     def _pages(self, *, after: int | str) -> Iterator[Sequence[Mapping[str, Any]]]:
         """Yield the items after a sequence number, in order, as DynamoDB hands them out: up to 1 MB each time."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,7 @@ from slipway.documents import canonical
 from slipway.errors import ConfigurationError
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # SEC 2, 2.4.2: secp256r1, n
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+\n-----END PUBLIC KEY-----")
 _ALGORITHM = "ECDSA_SHA_256"  # of the keys in terraform/modules/key: ECC_NIST_P256
 
 
@@ -52,6 +54,16 @@ class PublicKey:
             return SSlibKey.from_crypto(load_pem_public_key(self.pem.encode()))
         except ValueError as error:
             raise ConfigurationError(f"not a public key in PEM: {error}") from error
+
+
+def keys_in(text: str, *, origin: str) -> tuple[PublicKey, ...]:
+    """Return the public keys in PEM that a text holds, in order; raise `ConfigurationError` when there is none."""
+    keys = tuple(PublicKey(pem=f"{found[0]}\n") for found in _PEM.finditer(text))
+    if not keys:
+        raise ConfigurationError(f"{origin} holds no public key in PEM", fix="invoke audit.key --env prod > KEY.pem")
+    for key in keys:
+        _ = key.key  # a text that only looks like one is refused here
+    return keys
 
 
 class KmsSigner(Signer):

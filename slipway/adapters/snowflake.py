@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,7 +64,10 @@ class Session:
 
     Attributes:
         query_tag: what QUERY_HISTORY knows its statements by.
+        guard: asked before what changes the warehouse, and while a tool changes it; what it raises stops that.
     """
+
+    guard: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -96,13 +99,15 @@ class Session:
         return found
 
     def require_answer(self) -> None:
-        """Return when the warehouse answers now, over another connection if this one was lost.
+        """Return when the warehouse answers now, over another connection if this one was lost, and the guard allows.
 
         Raises:
             Unavailable: it does not.
+            Locked: the guard does not.
 
         What is asked for this is not noted.
         """
+        self.guard()
         try:
             self._ask("SELECT 1")
         except SessionEnded:
@@ -121,8 +126,9 @@ class Session:
             raise
 
     def run(self, *statements: str) -> None:
-        """Run statements one after the other."""
+        """Run statements that change something, one after the other; the guard is asked before each."""
         for statement in statements:
+            self.guard()
             self.rows(statement)
 
     @contextmanager

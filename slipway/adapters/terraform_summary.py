@@ -6,12 +6,14 @@ Rules:
 - A replacement counts as one replace, not as one create and one delete.
 - A delete or replace of a resource that holds data is named apart, with terraform's reason.
 - Drift is shown where the plan relied on it; the rest is providers filling in their own defaults.
-- The digest is over the canonical bytes of all this, so that two plans of the same changes have the same digest.
+- The digest is over the canonical bytes of all this, and over the digest of what is masked and of the configuration, so
+  that two plans of the same changes have the same digest, and a plan file of other secrets or provisioners has another.
 https://developer.hashicorp.com/terraform/internals/json-format (plan representation)
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -152,13 +154,25 @@ def summarise(content: str) -> Summary:
     changes = sorted(filter(None, map(_change, plan.get("resource_changes", ()))), key=lambda pair: pair[0].address)
     outputs = sorted(name for name, one in plan.get("output_changes", {}).items() if one["actions"] != ["no-op"])
     drift = _relevant_drift(plan)
-    canonical = {"changes": [document for _, document in changes], "outputs": outputs, "drift": drift}
+    canonical = {
+        "changes": [document for _, document in changes],
+        "outputs": outputs,
+        "drift": drift,
+        "whole": _digest_of_all(plan),
+    }
     return Summary(
         changes=tuple(change for change, _ in changes),
         outputs=tuple(outputs),
         drift=tuple(drift),
         digest=digest_of(canonical),
     )
+
+
+def _digest_of_all(plan: Mapping[str, Any]) -> str:
+    """Return the digest of what may not be shown: values behind masks, and what else runs, such as provisioners."""
+    changing = [one["change"] for one in plan.get("resource_changes", ()) if one["change"]["actions"] != ["no-op"]]
+    whole = {"changes": changing, "configuration": plan.get("configuration")}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def _change(resource: Mapping[str, Any]) -> tuple[Change, dict[str, Any]] | None:

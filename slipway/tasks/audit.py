@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Literal
 
 from invoke import Context, task
 
 from slipway import audit, render
 from slipway.adapters import evidence_file
-from slipway.adapters.signing import PublicKey
+from slipway.adapters.signing import keys_in
 from slipway.errors import ConfigurationError, Tampered
 from slipway.operation import open_site
 from slipway.record import Record
@@ -18,6 +19,7 @@ from slipway.tasks.boundary import PROJECT, boundary
 
 _ENV = "the environment: dev, staging or prod"
 _JSON = "print one JSON document on standard output"
+_KEYS: tuple[Literal["evidence", "approvals"], ...] = ("evidence", "approvals")
 _DEPLOYMENT = "the deployment's id; the last one when not given"
 
 
@@ -81,12 +83,14 @@ def evidence(_: Context, env: str, out: str, deployment: str = "") -> None:
     render.out().print(f"{out}: {name}, which {bundle.outcome}; README.txt inside says how to check it", markup=False)
 
 
-@task(help={"file": "what audit.evidence wrote", "key": "the public key in PEM, as audit.key prints it", "json": _JSON})
+@task(
+    help={"file": "what audit.evidence wrote", "key": "the public keys in PEM, as audit.key prints them", "json": _JSON}
+)
 @boundary
 def check(_: Context, file: str, key: str, json: bool = False) -> None:
     """Check an evidence file, without a network.
 
-    Example: invoke audit.check --file evidence.zip --key evidence.pem
+    Example: invoke audit.check --file evidence.zip --key KEY.pem
     """
     try:
         pem = Path(key).read_text()
@@ -94,7 +98,7 @@ def check(_: Context, file: str, key: str, json: bool = False) -> None:
         raise ConfigurationError(
             f"{key} cannot be read: {error}", fix="invoke audit.key --env prod > KEY.pem"
         ) from error
-    bundle, findings = evidence_file.check(Path(file), PublicKey(pem=pem))
+    bundle, findings = evidence_file.check(Path(file), keys_in(pem, origin=key))
     if json:
         render.print_json(
             {
@@ -117,13 +121,14 @@ def check(_: Context, file: str, key: str, json: bool = False) -> None:
         )
 
 
-@task(help={"env": _ENV, "approvals": "the approvers' key instead"})
+@task(help={"env": _ENV})
 @boundary
-def key(_: Context, env: str, approvals: bool = False) -> None:
-    """Print the public key that evidence verifies with.
+def key(_: Context, env: str) -> None:
+    """Print the public keys: that of the evidence, then that of the approvals.
 
-    Example: invoke audit.key --env prod > evidence.pem
+    Example: invoke audit.key --env prod > KEY.pem
     """
     with open_site(PROJECT, env, start=False) as site:
         site.require_journal()
-        print(site.signer("approvals" if approvals else "evidence").verification_key.pem, end="")
+        for purpose in _KEYS:
+            print(site.signer(purpose).verification_key.pem, end="")

@@ -18,6 +18,7 @@ from slipway.render import Progress
 
 PROJECT = Path(__file__).resolve().parents[2]
 _Body = TypeVar("_Body", bound=Callable[..., Any])
+_STOPPING = "stopping at the next boundary between steps; again to stop at once"
 stopping = threading.Event()  # set by the first INT or TERM; obeyed at the next boundary between steps
 
 
@@ -60,7 +61,8 @@ def stops_at_boundaries(tell: Callable[[str], None]) -> Iterator[Callable[[], bo
         if stopping.is_set():
             raise KeyboardInterrupt
         stopping.set()
-        tell("stopping at the next boundary between steps; again to stop at once")
+        # Apart, because the signal may have come in the middle of a word to the same stream.
+        threading.Thread(target=tell, args=(_STOPPING,), daemon=True).start()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

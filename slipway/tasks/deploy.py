@@ -11,6 +11,7 @@ from invoke import Context, task
 from slipway import config, render
 from slipway.adapters.git import Git
 from slipway.errors import Blocked, NotBootstrapped
+from slipway.gate import Verdict
 from slipway.launch import Launch, Order, judge, launch
 from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
 from slipway.operation import Operation, bootstrap, open_site, operate, operate_earlier
@@ -52,9 +53,14 @@ def deploy(_: Context, env: str, plan: str = "", break_glass: bool = False, json
         with opened as site, ThreadPoolExecutor(max_workers=1) as pool:
             pool.submit(lambda: site.airflow)  # from nothing it takes 20 s, and is needed only to observe
             reviewed = site.bucket.plan(plan) if plan else None
-            operation = operate(site, reviewed.commit or "HEAD" if reviewed else "HEAD")
-            _bootstrap_embedded(site, operation, shown)
-            order = Order(purpose="deploy", choose=lambda: operation, plan=reviewed, breaks_glass=break_glass)
+            revision = reviewed.commit or "HEAD" if reviewed else "HEAD"
+            _bootstrap_embedded(site, revision, shown)
+            order = Order(
+                purpose="deploy",
+                choose=lambda: operate(site, revision),
+                plan=reviewed,
+                breaks_glass=break_glass,
+            )
             with stops_at_boundaries(shown.note) as is_stopping:
                 done = launch(site, order, listener=shown, is_stopping=is_stopping)
             _show(site, done, seconds=time.monotonic() - began, as_json=json)
@@ -102,7 +108,7 @@ def plan(_: Context, env: str, json: bool = False) -> None:
             if verdict.is_open and not planned.is_empty:
                 render.out().print(f"apply exactly this: invoke deploy --env {env} --plan {short(planned.id)}")
     if not verdict.only_waits:
-        raise Blocked(f"{len(verdict.obstacles)} gate(s) refuse the plan")
+        raise _refused(verdict, env)
 
 
 @task(
@@ -126,7 +132,13 @@ def explain(_: Context, env: str, break_glass: bool = False, json: bool = False)
     else:
         render.show_explained(planned, verdict.results)
     if not verdict.is_open:
-        raise Blocked(f"{len(verdict.obstacles)} gate(s) refuse the plan")
+        raise _refused(verdict, env)
+
+
+def _refused(verdict: Verdict, env: str) -> Blocked:
+    """Return the error of a report that showed every gate already."""
+    said = ", ".join(dict.fromkeys(one.id for one in verdict.obstacles))
+    return Blocked(f"not open: {said}", fix=f"do what is said beside each, then: invoke deploy --env {env}")
 
 
 def _examine(site: Site, shown: render.Progress) -> tuple[Operation, Observation, Plan]:
@@ -171,7 +183,7 @@ def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
         render.show_history(newest)
 
 
-def _bootstrap_embedded(site: Site, operation: Operation, shown: render.Progress) -> None:
+def _bootstrap_embedded(site: Site, revision: str, shown: render.Progress) -> None:
     """Bootstrap an embedded environment that never was; a real account is bootstrapped on purpose, once."""
     if site.bootstrapped() == "whole":
         return
@@ -179,7 +191,7 @@ def _bootstrap_embedded(site: Site, operation: Operation, shown: render.Progress
     if site.platform is None:
         raise NotBootstrapped(f"{name} has no place for its lock and journal yet", fix=site.bootstrap_command())
     with shown.phase(f"{name} bootstrapped: Terraform root, databases, roles"):
-        bootstrap(site, operation, shown)
+        bootstrap(site, operate(site, revision), shown)
 
 
 def _show(site: Site, done: Launch, *, seconds: float, as_json: bool) -> None:

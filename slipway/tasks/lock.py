@@ -12,6 +12,7 @@ from slipway.adapters.holder import Holder, machine_id
 from slipway.adapters.lease import require_reason
 from slipway.errors import ConfigurationError, Interrupted
 from slipway.operation import open_site
+from slipway.record import Record
 from slipway.tasks.boundary import PROJECT, boundary
 
 _ENV = "the environment: dev, staging or prod"
@@ -53,6 +54,8 @@ def break_(_: Context, env: str, reason: str = "", yes: bool = False) -> None:
         if holder is not None and not yes:
             confirm(env, holder)
         broken = lease.break_hold(holder, journal=site.journal, reason=reason) if holder is not None else None
+        if broken is not None:
+            Record(site).anchor(broken)
     if holder is None or broken is None:
         render.out().print(f"{env}: nobody holds it; nothing to break")
         return

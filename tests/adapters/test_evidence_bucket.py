@@ -67,8 +67,6 @@ def test_a_bundle_is_kept_under_its_deployment_and_read_back(
     assert name == bundle_key("d-1", bundle.head.seq)
     assert evidence.bundle("d-1", key) == (bundle, evidence.content(name))
     assert evidence.sealed() == {("d-1", bundle.head.seq)}
-    assert evidence.is_sealed("d-1", bundle.head.seq)
-    assert not evidence.is_sealed("d-1", bundle.head.seq + 1)
 
 
 def test_the_last_bundle_of_a_deployment_is_the_one_that_counts(

@@ -17,7 +17,7 @@ import pytest
 
 from slipway.adapters.aws import Aws
 from slipway.adapters.evidence_file import check, pack
-from slipway.adapters.signing import KmsSigner, signed
+from slipway.adapters.signing import KmsSigner, PublicKey, signed
 from slipway.approval import Approval
 from slipway.documents import digest_of
 from slipway.errors import ConfigurationError
@@ -38,6 +38,11 @@ class Keys:
 
     evidence: KmsSigner
     approvals: KmsSigner
+
+    @property
+    def public(self) -> tuple[PublicKey, PublicKey]:
+        """What an auditor has of them, as `audit.key` prints it."""
+        return self.evidence.verification_key, self.approvals.verification_key
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +104,13 @@ def speaks_against(path: Path, content: bytes, keys: Keys) -> list[str]:
     """Return where something speaks against a file; what is no evidence file at all says that."""
     path.write_bytes(content)
     try:
-        return [one.where for one in check(path, keys.evidence.verification_key)[1]]
+        return [one.where for one in check(path, keys.public)[1]]
     except ConfigurationError:
         return ["file"]
 
 
 def test_a_file_holds_and_gives_the_bundle_back(file: Path, keys: Keys) -> None:
-    bundle, findings = check(file, keys.evidence.verification_key)
+    bundle, findings = check(file, keys.public)
 
     assert findings == ()
     assert bundle is not None
@@ -165,7 +170,7 @@ def test_a_member_that_does_not_belong_is_named(name: str, tmp_path: Path, conte
 
 
 def test_another_key_did_not_sign_it(file: Path, keys: Keys) -> None:
-    bundle, findings = check(file, keys.approvals.verification_key)
+    bundle, findings = check(file, keys.public[::-1])
 
     assert bundle is None
     assert [(one.where, one.what) for one in findings] == [
@@ -177,7 +182,7 @@ def test_another_key_did_not_sign_it(file: Path, keys: Keys) -> None:
 def test_what_is_no_evidence_file_is_said_to_be_none(tmp_path: Path, content: bytes, keys: Keys) -> None:
     assert speaks_against(tmp_path / "bent.zip", content, keys) == ["file"]
     with pytest.raises(ConfigurationError, match="is no evidence file"):
-        check(tmp_path / "missing.zip", keys.evidence.verification_key)
+        check(tmp_path / "missing.zip", keys.public)
 
 
 # ---- what a deployer could have signed ---------------------------------------------------------------------------
@@ -198,18 +203,44 @@ def test_an_approval_inside_is_one_of_this_plan_by_who_it_says(
     path, approval = tmp_path / "evidence.zip", signed_by("ben", plan=told().plan).approval
     approval = approval.model_copy(update=changes)
     path.write_bytes(packed(keys, bundle_with(keys, approval)))
-    _, findings = check(path, keys.evidence.verification_key)
+    _, findings = check(path, keys.public)
 
     assert [one.where for one in findings] == ["approval 1"]
     assert findings[0].what.endswith(what)
 
 
 @pytest.mark.parametrize("pem", [None, "", "no key"])
-def test_approvals_that_no_key_verifies_are_named(pem: str | None, tmp_path: Path, keys: Keys) -> None:
+def test_a_bundle_that_does_not_name_the_approvers_key_says_so(pem: str | None, tmp_path: Path, keys: Keys) -> None:
     path, approval = tmp_path / "evidence.zip", signed_by("ben", plan=told().plan).approval
     path.write_bytes(packed(keys, bundle_with(keys, approval, approvals_key=pem)))
 
-    assert [one.where for one in check(path, keys.evidence.verification_key)[1]] == ["approval 1"]
+    assert [(one.where, one.what) for one in check(path, keys.public)[1]] == [
+        ("approvals", "name another key than the approvers'")
+    ]
+
+
+def test_a_key_of_the_deployers_own_inside_does_not_make_its_approvals_good(tmp_path: Path, keys: Keys) -> None:
+    """The bundle names the key that verifies its approvals; only the key from elsewhere says whose it is."""
+    path, approval = tmp_path / "evidence.zip", signed_by("ben", plan=told().plan).approval
+    forging = Keys(evidence=keys.evidence, approvals=keys.evidence)
+    path.write_bytes(packed(keys, bundle_with(forging, approval)))
+
+    assert [one.where for one in check(path, keys.public)[1]] == ["approvals", "approval 1"]
+    assert check(path, forging.public)[1] == ()
+
+
+def test_approvals_are_not_taken_for_good_without_the_approvers_key(file: Path, keys: Keys) -> None:
+    bundle, findings = check(file, keys.public[:1])
+
+    assert bundle is not None
+    assert findings[0].what == "cannot be checked without the approvers' public key"
+
+
+def test_without_approvals_the_key_of_the_evidence_is_enough(tmp_path: Path, keys: Keys) -> None:
+    path = tmp_path / "evidence.zip"
+    path.write_bytes(packed(keys, bundle_with(keys, approvals_key=None)))
+
+    assert check(path, keys.public[:1])[1] == ()
 
 
 def test_an_approval_that_the_deployers_own_key_signed_is_named(tmp_path: Path, keys: Keys) -> None:
@@ -218,7 +249,7 @@ def test_an_approval_that_the_deployers_own_key_signed_is_named(tmp_path: Path, 
     bundle = bundle_with(forging, approval, approvals_key=keys.approvals.verification_key.pem)
     path.write_bytes(packed(keys, bundle))
 
-    assert [one.where for one in check(path, keys.evidence.verification_key)[1]] == ["approval 1"]
+    assert [one.where for one in check(path, keys.public)[1]] == ["approval 1"]
 
 
 def test_an_approval_dropped_or_added_before_signing_is_found(tmp_path: Path, keys: Keys) -> None:
@@ -229,7 +260,7 @@ def test_an_approval_dropped_or_added_before_signing_is_found(tmp_path: Path, ke
         ((*bundle.approvals, envelope_of(keys, signed_by("chris", plan=told().plan).approval)), "did not count"),
     ):
         path.write_bytes(packed(keys, bundle.model_copy(update={"approvals": held})))
-        assert any(said in one.what for one in check(path, keys.evidence.verification_key)[1])
+        assert any(said in one.what for one in check(path, keys.public)[1])
 
 
 # ---- without us, and without a network -----------------------------------------------------------------------------
@@ -281,11 +312,14 @@ def offline(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_checks_a_file_without_a_network(tmp_path: Path, file: Path, keys: Keys) -> None:
     right, wrong = tmp_path / "right.pem", tmp_path / "wrong.pem"
-    right.write_text(keys.evidence.verification_key.pem)
-    wrong.write_text(keys.approvals.verification_key.pem)
+    one = tmp_path / "one.pem"
+    right.write_text("".join(key.pem for key in keys.public))
+    wrong.write_text("".join(key.pem for key in keys.public[::-1]))
+    one.write_text(keys.public[0].pem)
 
     watched = offline("socket", "")
     assert "used the network: socket." in watched.stderr
-    good, bad = offline(str(file), str(right)), offline(str(file), str(wrong))
+    good, bad, half = (offline(str(file), str(key)) for key in (right, wrong, one))
     assert (good.returncode, "2 approvals" in good.stdout) == (0, True), good.stderr
     assert (bad.returncode, "was not signed by the key" in bad.stderr) == (6, True), bad.stderr
+    assert (half.returncode, "without the approvers' public key" in half.stderr) == (6, True), half.stderr

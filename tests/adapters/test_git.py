@@ -23,14 +23,17 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(repository: Path, *arguments: str) -> None:
-    who = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", "-C", str(repository), *who, *arguments], check=True)
+def run(repository: Path, *arguments: str, by: str = "Ann") -> str:
+    who = ("-c", f"user.name={by}", "-c", f"user.email={by.lower()}@example.com", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", "-C", str(repository), *who, *arguments], check=True, stdout=subprocess.PIPE)
+    return done.stdout.decode().strip()
 
 
-def commit(repository: Path) -> None:
+def commit(repository: Path, *, by: str = "Ann", subject: str = "a change") -> str:
+    """Commit everything, be it nothing, and return the commit."""
     run(repository, "add", "--all")
-    run(repository, "commit", "--quiet", "--message", "a change")
+    run(repository, "commit", "--quiet", "--allow-empty", "--message", subject, by=by)
+    return run(repository, "rev-parse", "HEAD")
 
 
 def test_a_release_holds_every_file_of_its_commit(repository: Path) -> None:
@@ -60,3 +63,63 @@ def test_a_submodule_is_refused_by_its_name(repository: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"dbt/packages \(submodule\)"):
         Git(repository).release_at()
+
+
+# ---- what makes a release differ from the live one -----------------------------------------------------------------
+
+
+def test_the_commits_since_the_live_one_are_told_oldest_first(repository: Path) -> None:
+    live, *since = [commit(repository, by=one, subject=f"by {one}") for one in ("Ann", "Ben", "Pat")]
+    found = Git(repository).commits_between(live, since[-1])
+
+    assert [one.commit for one in found] == since
+    assert [one.authors for one in found] == [("Ben <ben@example.com>",), ("Pat <pat@example.com>",)]
+    assert Git(repository).commits_between(live, live) == ()
+
+
+def test_what_a_release_takes_back_is_a_change_of_it_too(repository: Path) -> None:
+    """Of an earlier commit, and of one beside: what the live release has and this one has not goes away with it."""
+    base, live = commit(repository), commit(repository, by="Ben", subject="live")
+    run(repository, "checkout", "--quiet", base)
+    beside = commit(repository, by="Pat", subject="beside")
+    git = Git(repository)
+
+    assert [one.subject for one in git.commits_between(live, base)] == ["live"]
+    assert {one.subject for one in git.commits_between(live, beside)} == {"live", "beside"}
+    assert set(git.commits_between(live, beside)) == set(git.commits_between(beside, live))
+
+
+def test_a_shallow_clone_does_not_know_who_wrote_what(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    live, _, head = (commit(repository, by=one) for one in ("Ann", "Ben", "Pat"))
+    clone = tmp_path_factory.mktemp("clone") / "shallow"
+    run(repository, "clone", "--quiet", "--depth", "1", repository.as_uri(), str(clone))
+
+    with pytest.raises(ConfigurationError, match="shallow clone") as refused:
+        Git(clone).commits_between(live, head)
+    assert refused.value.fix == "git fetch --unshallow origin"
+    run(clone, "fetch", "--quiet", "--unshallow", "origin")
+    assert len(Git(clone).commits_between(live, head)) == 2
+
+
+def test_a_commit_that_was_replaced_on_this_machine_is_told_as_it_is(repository: Path) -> None:
+    """`git replace` shows another commit under the same name; who wrote it, and what is in it, must not follow."""
+    live, head = commit(repository), commit(repository, by="Ben", subject="by Ben")
+    (repository / "dags/customers.py").write_bytes(b"nobody saw this")
+    other = commit(repository, by="Pat", subject="by Pat")
+    run(repository, "replace", head, other)
+    run(repository, "reset", "--quiet", "--hard", live)
+    assert "by Pat" in run(repository, "show", "--no-patch", head)
+
+    (found,) = Git(repository).commits_between(live, head)
+    release = Git(repository).release_at(head)
+    assert (found.commit, found.subject, found.authors) == (head, "by Ben", ("Ben <ben@example.com>",))
+    assert release.provenance == found
+    assert release.files == dict(sorted(FILES.items()))
+
+
+def test_a_commit_that_is_not_here_is_said_so(repository: Path) -> None:
+    head = commit(repository)
+    with pytest.raises(ConfigurationError, match="commit 000000000000 is not in this repository"):
+        Git(repository).commits_between("0" * 40, head)

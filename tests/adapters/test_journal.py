@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -265,3 +267,111 @@ def test_nothing_is_written_on_top_of_an_item_that_holds_no_event(aws: Aws, text
     with pytest.raises(JournalError, match=rf"journal {TABLE} #1"):
         journal.append("d-1", "began", {})
     assert [(one.seq, one.sha256) for one in journal.items()] == [(1, "")]
+
+
+# ---- what was bent beside Slipway ----------------------------------------------------------------------------------
+
+
+Item = dict[str, Any]
+Bend = Callable[[Item, Item], Item]  # an item and the one after it -> what stands in the item's place
+
+
+def _bent_text(item: Item, _: Item) -> Item:
+    return {**item, "event": {"S": item["event"]["S"].replace("number 2", "number 9")}}
+
+
+def _with_own_digest(item: Item, after: Item) -> Item:
+    """Return another event with the digest that belongs to it: only the next one contradicts it."""
+    text = _bent_text(item, after)["event"]["S"]
+    return {**item, "event": {"S": text}, "sha256": {"S": hashlib.sha256(text.encode()).hexdigest()}}
+
+
+BENDS: dict[str, Bend] = {
+    "another text": _bent_text,
+    "another text with a digest of its own": _with_own_digest,
+    "another digest": lambda item, _: {**item, "sha256": {"S": "0" * 64}},
+    "no digest": lambda item, _: {name: value for name, value in item.items() if name != "sha256"},
+    "the next event": lambda item, after: {**after, "seq": item["seq"]},
+}
+
+
+@pytest.mark.parametrize("bend", BENDS.values(), ids=BENDS)
+def test_nothing_is_read_from_or_written_to_a_journal_that_was_bent(aws: Aws, bend: Bend) -> None:
+    journal = DynamoJournal(aws.dynamodb, TABLE)
+    for number in range(1, 5):
+        journal.append("d-1", "step-started", {"kind": "infra", "summary": f"number {number}"})
+    items = [stored(aws, seq) for seq in (2, 3)]
+    aws.dynamodb.put_item(TableName=TABLE, Item=bend(*items))
+
+    again = DynamoJournal(aws.dynamodb, TABLE)
+    with pytest.raises(JournalError, match=r"event [23] was changed, or does not follow") as refused:
+        again.events()
+    assert (refused.value.fix or "").startswith("invoke audit.verify ")
+    with pytest.raises(JournalError):
+        again.append("d-1", "failed", {"message": "on top of it"})
+    assert [item.seq for item in again.items()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_an_event_that_is_missing_before_the_last_is_noticed(aws: Aws, gone: int) -> None:
+    journal = DynamoJournal(aws.dynamodb, TABLE)
+    for _ in range(4):
+        journal.append("d-1", "verifying", {})
+    aws.dynamodb.delete_item(TableName=TABLE, Key={"stream": {"S": "journal"}, "seq": {"N": str(gone)}})
+
+    with pytest.raises(JournalError, match=f"event {gone + 1} was changed, or does not follow"):
+        DynamoJournal(aws.dynamodb, TABLE).events()
+
+
+def test_what_was_read_before_the_bent_event_stays_known(aws: Aws) -> None:
+    journal, reader = DynamoJournal(aws.dynamodb, TABLE), DynamoJournal(aws.dynamodb, TABLE)
+    first = journal.append("d-1", "began", {})
+    assert reader.events() == (first,)
+    journal.append("d-1", "verifying", {})
+    good = stored(aws, 2)
+    aws.dynamodb.put_item(TableName=TABLE, Item={**good, "sha256": {"S": "0" * 64}})
+    with pytest.raises(JournalError):
+        reader.events()
+    aws.dynamodb.put_item(TableName=TABLE, Item=good)
+
+    assert reader.events() == journal.events()
+
+
+def stored(aws: Aws, seq: int) -> Item:
+    key = {"stream": {"S": "journal"}, "seq": {"N": str(seq)}}
+    found: Item = aws.dynamodb.get_item(TableName=TABLE, Key=key, ConsistentRead=True)["Item"]
+    return found
+
+
+# ---- how long is patient -------------------------------------------------------------------------------------------
+
+
+def test_work_that_went_on_for_long_has_not_used_up_the_patience_for_what_then_misses_an_answer() -> None:
+    patience, asked = Patience(limit_s=0.3, first_pause_s=0.01), []
+
+    def question() -> str:
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            time.sleep(0.5)  # a build, say: longer than the patience, and then its last answer is missed
+        if len(asked) < 5:
+            raise Unavailable("away")
+        return "there"
+
+    assert patience.ask(question) == "there"
+    assert len(asked) == 5
+
+
+def test_after_a_long_attempt_the_patience_is_the_whole_one_and_ends() -> None:
+    patience, asked = Patience(limit_s=0.3, first_pause_s=0.02), []
+
+    def question() -> str:
+        asked.append(time.monotonic())
+        if len(asked) in (1, 3):
+            time.sleep(0.5)
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable):
+        patience.ask(question)
+    ended, third = time.monotonic(), asked[2] + 0.5  # when the last long attempt missed its answer
+    assert len(asked) > 4
+    assert 0.3 <= ended - third < 2

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway.adapters.aws import Aws
-from slipway.adapters.signing import BadSignature, KmsSigner, PublicKey, opened, parts_of, signed
+from slipway.adapters.signing import BadSignature, KmsSigner, PublicKey, keys_in, opened, parts_of, signed
 from slipway.documents import canonical
 from slipway.errors import ConfigurationError, SlipwayError
 
@@ -56,6 +56,24 @@ def test_a_public_key_is_all_it_takes_to_check(envelope: bytes, signer: KmsSigne
 
     assert opened(envelope, TYPE, copy) == SAID
     assert copy.pem.startswith("-----BEGIN PUBLIC KEY-----\n")
+
+
+def test_several_keys_in_one_text_are_read_in_their_order(kms: Any) -> None:
+    keys = tuple(new_key(kms).verification_key for _ in range(3))
+    text = "".join(key.pem for key in keys)
+
+    assert keys_in(text, origin="KEY.pem") == keys
+    assert keys_in(f"the evidence:\n{text.strip()}\n\n", origin="KEY.pem") == keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "no key", "-----BEGIN PUBLIC KEY-----\n", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"],
+    ids=["nothing", "text", "a beginning", "no key inside"],
+)
+def test_a_text_without_a_key_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="public key in PEM"):
+        keys_in(text, origin="KEY.pem")
 
 
 def test_content_beyond_what_kms_takes_is_signed_by_its_digest(signer: KmsSigner) -> None:

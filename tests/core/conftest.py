@@ -77,8 +77,10 @@ def policy_of(**changes: Any) -> Policy:
             "config": {"gates": ["dags.import"]},
             "infra": {"gates": ["infra.destroys-data"]},
         },
-        "environments": {"staging": {}, "prod": {"after": "staging", "lanes": lanes}},
+        "environments": {"dev": {}, "staging": {}, "prod": {"after": "staging", "lanes": lanes}},
     }
+    if "environments" in changes:  # those that are not named ask for nothing
+        changes["environments"] = {"dev": {}, "staging": {}, "prod": {}, **changes["environments"]}
     return Policy.from_mapping({**content, **changes}, origin="policy")
 
 
@@ -150,7 +152,12 @@ class MemoryEnvironment:
 
     def plan(self, release: Release, version: Version, **options: Any) -> Plan:
         self.releases[release.id] = release
-        return build_plan(release, version, self.observe(), **{"dag_ids": DAG_IDS, "policy": "p" * 64, **options})
+        return build_plan(
+            release,
+            version,
+            self.observe(),
+            **{"dag_ids": DAG_IDS, "policy": "p" * 64, "configuration": "e" * 64, **options},
+        )
 
     def effects(self) -> Effects:
         return Effects(infrastructure=self, releases=self, migrations=self, slots=self, orchestrator=self)

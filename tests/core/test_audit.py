@@ -74,6 +74,7 @@ def records() -> Records:
         reviews=(kept(review_key(review), review),),
         plans={found.plan.id: found.plan.id},
         policies={found.plan.policy: found.plan.policy},
+        approvals_key="PEM",
     )
 
 
@@ -96,7 +97,15 @@ def test_records_that_agree_hold() -> None:
 
 def test_records_of_nothing_hold() -> None:
     empty = Records(
-        environment="staging", journal=(), bundles=(), checkpoints=(), approvals=(), reviews=(), plans={}, policies={}
+        environment="staging",
+        journal=(),
+        bundles=(),
+        checkpoints=(),
+        approvals=(),
+        reviews=(),
+        plans={},
+        policies={},
+        approvals_key="PEM",
     )
 
     assert verify(empty).holds

@@ -21,7 +21,7 @@ from .test_approval import signed_by
 
 ANA = "Ana <ana@finedge.example>"
 KNOWN: dict[str, Any] = {one: {"identities": [one], "emails": [f"{one}@finedge.example"]} for one in PEOPLE}
-STAGED = "d-20261101-120000-abcdef"
+STAGED = {"staging": "d-20261101-120000-abcdef"}
 
 
 def case(
@@ -76,7 +76,7 @@ def test_a_plan_that_everything_is_there_for_is_open() -> None:
 
 def test_an_empty_plan_is_asked_nothing() -> None:
     of = case()
-    empty = replace(of, plan=of.plan.model_copy(update={"steps": ()}), checks=CheckReport(), staged=None)
+    empty = replace(of, plan=of.plan.model_copy(update={"steps": ()}), checks=CheckReport(), staged={})
 
     assert evaluate(empty) == Verdict(results=())
 
@@ -111,7 +111,7 @@ WITHOUT_UNDO = {"snowflake_migrations/undo/U1.0.0__tables.sql": None}
             case(environment=MemoryEnvironment(destroys_data=("module.releases_bucket.aws_s3_bucket.this",))),
             "terraform would destroy module.releases_bucket.aws_s3_bucket.this, which holds data",
         ),
-        ("stage", case(staged=None), "has no signed success in staging"),
+        ("stage", case(staged={}), "has no signed success in staging"),
         ("budget", case(forecast_ms=15 * 60_000 + 1), "about 15.0 min expected of 15"),
         ("approvals", case(authors=(ANA, "Zoe <zoe@x>")), "Zoe <zoe@x> wrote a part of this and is nobody"),
     ],
@@ -151,11 +151,11 @@ def test_each_problem_of_a_check_is_a_result_of_its_own() -> None:
 def test_a_release_that_succeeded_before_may_come_and_says_by_which_deployment() -> None:
     (result,) = said_by("stage", case())
 
-    assert (result.state, STAGED in result.reason) == ("passed", True)
+    assert (result.state, STAGED["staging"] in result.reason) == ("passed", True)
 
 
 def test_an_environment_that_nothing_comes_before_asks_for_no_stage() -> None:
-    assert states("stage", case(policy=prod(after=None), staged=None)) == []
+    assert states("stage", case(policy=prod(after=None), staged={})) == []
 
 
 def test_an_emergency_that_nobody_reviewed_makes_the_next_one_wait() -> None:
@@ -233,7 +233,7 @@ def test_an_approval_of_a_plan_that_changed_does_not_count() -> None:
 
 
 def test_a_way_back_needs_what_the_policy_says_of_ways_back() -> None:
-    of = case(staged=None, unreviewed=("d-1",))
+    of = case(staged={}, unreviewed=("d-1",))
     back = replace(of, plan=of.plan.model_copy(update={"purpose": "rollback"}))
 
     assert evaluate(back).is_open
@@ -251,7 +251,7 @@ def test_everything_that_stands_in_the_way_shows_at_once_in_one_order() -> None:
         environment=MemoryEnvironment(migrations={"V1.0.0__tables.sql": "0" * 64}, destroys_data=("b",)),
         checks=checks,
         policy=prod(lane=lane),
-        staged=None,
+        staged={},
         unreviewed=("d-1",),
         forecast_ms=10**6,
     )
@@ -265,7 +265,7 @@ def test_everything_that_stands_in_the_way_shows_at_once_in_one_order() -> None:
 
 EMERGENCY: dict[str, Any] = {
     "policy": prod(lane={"approvals": 1, "windows": ["Sat-Sun 00:00-24:00"], "budget_minutes": 1}),
-    "staged": None,
+    "staged": {},
     "forecast_ms": 10**6,
 }
 
@@ -334,7 +334,7 @@ def test_a_broken_glass_is_whole_again_after_its_minutes() -> None:
     ids=["no approvals", "fewer approvals", "no window", "a larger budget", "no stage", "a new person"],
 )
 def test_a_policy_made_weaker_is_judged_by_the_live_one_too(live: Policy, new: Policy, gate: str) -> None:
-    facts = {"staged": None if gate == "stage" else STAGED, "forecast_ms": 10**6 if gate == "budget" else None}
+    facts = {"staged": {} if gate == "stage" else STAGED, "forecast_ms": 10**6 if gate == "budget" else None}
     of = approved(case(policy=new, **facts), "zoe")
     of = approved(of, "ben") if live.rules("prod").lanes["dbt"].approvals == 2 else of
     verdict = judge(of, live)

@@ -50,6 +50,23 @@ def test_a_plan_is_the_same_whenever_it_is_made_and_reads_back_the_same(environm
     assert Plan.from_bytes(plan.to_bytes(), origin="memory") == plan
 
 
+def test_what_was_reviewed_is_not_the_same_plan_under_another_configuration_or_after_another_deployment(
+    environment: MemoryEnvironment,
+) -> None:
+    release = release_of()
+    version = version_in_staging(release)
+    around = [
+        {"configuration": configuration, "after": after}
+        for configuration in ("e" * 64, "f" * 64)
+        for after in (None, "d-1", "d-2")
+    ]
+    plans = [environment.plan(release, version, **one) for one in around]
+
+    assert len({plan.id for plan in plans}) == len(plans)
+    assert [{"configuration": plan.configuration, "after": plan.after} for plan in plans] == around
+    assert len({(plan.steps, plan.lanes) for plan in plans}) == 1
+
+
 def test_all_blockers_show_at_once_each_with_what_mends_it(environment: MemoryEnvironment) -> None:
     environment.migrations = {"V1.0.0__tables.sql": "0" * 64, "V2.0.0__gone.sql": "1" * 64}
     release = release_of({"snowflake_migrations/scripts/V1.5.0__late.sql": b"x"})
@@ -76,6 +93,26 @@ def test_a_failed_script_is_pending_again() -> None:
     component = release_of().manifest.components["migrations"]
     applied = [AppliedMigration(script="V1.0.0__tables.sql", succeeded=False, sha256=None)]
     assert pending_scripts(component, applied) == ("V1.0.0__tables.sql", "R__views.sql")
+
+
+@pytest.mark.parametrize(
+    ("bend", "changes", "steps", "lanes"),
+    [
+        ("infra", {}, ("infra", "upload", "flip"), {"dags", "infra"}),
+        ("scripts", {}, ("upload", "migrate", "flip"), {"dags", "migration"}),
+        ("slot", {}, ("upload", "publish", "flip"), {"dags", "dbt"}),
+        ("pointer", {}, ("flip",), {"dags"}),
+    ],
+)
+def test_lanes_are_what_changed_and_what_is_done_whoever_changed_it(
+    bend: str,
+    changes: dict[str, bytes],
+    steps: tuple[str, ...],
+    lanes: set[str],
+    environment: MemoryEnvironment,
+    journal: MemoryJournal,
+) -> None:
+    pass
 
 
 @pytest.fixture

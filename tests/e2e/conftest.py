@@ -27,7 +27,8 @@ from slipway.sandbox.platform import SOURCE_DATABASE, Platform
 from slipway.site import Site
 from tests.e2e.mortal import Purpose
 from tests.e2e.sample import IS_WHOLE, SEED
-from tests.e2e.trial import Trials, summary, table
+from tests.e2e.trial import Trials
+from tests.e2e.verdict import summary, table
 from tests.report import tell
 
 PROJECT = Path(__file__).parents[2]

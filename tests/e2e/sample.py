@@ -20,5 +20,5 @@ def sample(cases: Sequence[_Case], count: int) -> list[_Case]:
     """Return all cases, or `count` of them chosen by the seed; in their order."""
     if IS_WHOLE:
         return list(cases)
-    chosen = random.Random(SEED).sample(range(len(cases)), count)
+    chosen = random.Random(f"{SEED} of {len(cases)}").sample(range(len(cases)), count)
     return [cases[place] for place in sorted(chosen)]

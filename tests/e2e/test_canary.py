@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import configparser
 import gzip
+import io
 import json
 import re
 import secrets
 import stat
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +59,7 @@ def said(house: House, canaries: dict[str, bytes]) -> list[Said]:
     house.commit("A change of a DAG")
     commands = (
         ("plan", "--env", "staging"),
+        ("explain", "--env", "staging"),
         ("plan", "--env", "staging", "--json"),
         ("infra.plan", "--env", "staging", "--json"),
         ("deploy", "--env", "staging"),
@@ -64,6 +67,7 @@ def said(house: House, canaries: dict[str, bytes]) -> list[Said]:
         ("history", "--env", "staging", "--json"),
         ("audit.show", "--env", "staging"),
         ("audit.verify", "--env", "staging", "--json"),
+        ("audit.evidence", "--env", "staging", "--out", "canary-evidence.zip"),
         ("sandbox.status",),
         ("dags.status", "--env", "staging"),
     )
@@ -99,8 +103,9 @@ def test_no_file_holds_a_secret_outside_its_home(house: House, said: list[Said],
         if path.is_symlink() or not path.is_file() or HOMES.fullmatch(name) or name.startswith((".venv", ".git/")):
             continue
         looked_at += 1
-        content = path.read_bytes()
-        leaks += [f"{what} in {name}" for what, secret in canaries.items() if secret in content]
+        whole = path.read_bytes()
+        for part, content in ((name, whole), *unpacked(name, whole)):
+            leaks += [f"{what} in {part}" for what, secret in canaries.items() if secret in content]
     assert leaks == []
     assert looked_at > 300
 
@@ -136,10 +141,19 @@ def records_of(house: House) -> Iterator[tuple[str, bytes]]:
                 name = f"{purpose}/{one['Key']}"
                 body = aws.s3.get_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])["Body"].read()
                 yield name, body
-                if name.endswith(".gz"):
-                    yield f"{name} unpacked", gzip.decompress(body)
+                yield from unpacked(name, body)
                 if name.endswith(".json"):
                     yield f"{name} opened", opened(body)
+
+
+def unpacked(name: str, body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Give what an archive holds: releases are gzip, Terraform's plans and evidence files are zip."""
+    if name.endswith(".gz"):
+        yield f"{name} unpacked", gzip.decompress(body)
+    if zipfile.is_zipfile(io.BytesIO(body)):
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            for member in archive.namelist():
+                yield f"{name}/{member}", archive.read(member)
 
 
 def opened(body: bytes) -> bytes:

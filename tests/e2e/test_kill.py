@@ -8,8 +8,9 @@ import pytest
 
 from slipway.deployment import NOTES, EventKind
 from slipway.step import StepKind
+from tests.e2e.matrix import KINDS, STEP_EVENTS, STEP_POINTS, Cell, alternating, cells
 from tests.e2e.sample import sample
-from tests.e2e.trial import KINDS, STEP_EVENTS, STEP_POINTS, Cell, Trials, alternating, cells
+from tests.e2e.trial import Trials
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # the first one finds a platform that has just begun
 

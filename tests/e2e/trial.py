@@ -1,12 +1,8 @@
-"""The kill matrix: every point at which a deployment or a rollback may die, and what must be true in the end.
-
-The matrix is made from the kinds of steps and of events, so that a new one is in it by itself.
-"""
+"""Trials: a deployment or a rollback is disturbed, the command is given again, and all is as if nothing had been."""
 
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import time
@@ -15,88 +11,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
 from slipway import audit
-from slipway.deployment import NOTES, Deployment, EventKind, fold
+from slipway.deployment import Deployment, fold
 from slipway.operation import open_site
 from slipway.record import Record
-from slipway.step import StepKind
 from tests.e2e import change, snapshot
+from tests.e2e.matrix import SHARES, Cell, deaths
 from tests.e2e.mortal import Death, Purpose
 from tests.e2e.snapshot import Difference, Snapshot
+from tests.e2e.verdict import Result, Verdict
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import House, Said
 
-KINDS: Mapping[Purpose, tuple[StepKind, ...]] = {
-    "deploy": get_args(StepKind),
-    # Migrations and infrastructure stay as they are; the release and its slot are still there.
-    "rollback": ("publish", "flip"),
-}
-SHARES = {"1/3": 1 / 3, "2/3": 2 / 3}  # of the time an effect takes undisturbed
-STEP_POINTS = ("before", *SHARES, "last word", "after", "recorded")
-# Moments between two effects of one step, where there is something to forget
-MOMENTS: Mapping[StepKind, Mapping[str, Death]] = {
-    "build": {"cloned": Death(point="statement", step="build", text="GRANT OWNERSHIP ON SCHEMA")},
-    "migrate": {"V applied, A not": Death(point="word", step="migrate", text="a_script_name=A__")},
-    "publish": {"swapped": Death(point="statement", step="publish", text="SWAP WITH")},
-}
-# Events of a step are the points "before", "recorded" and "step-failed".
-STEP_EVENTS: frozenset[EventKind] = frozenset({"step-started", "step-done"})
-EVENTS: Mapping[Purpose, tuple[EventKind, ...]] = {
-    "deploy": tuple(kind for kind in get_args(EventKind) if kind not in NOTES | STEP_EVENTS),
-    "rollback": ("began", "verifying", "succeeded"),
-}
-FAILING: frozenset[EventKind] = frozenset({"step-failed", "failed"})
-FAILED_STEP: StepKind = "build"  # whose effect fails, where a failure is needed
 KILL_S = 300  # seconds a process may take to die
 CHILDREN = ("dbt", "schemachange")  # that must not outlive it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One place in the matrix.
-
-    Attributes:
-        row: the kind of step, or "-" for what belongs to none.
-        column: the point.
-        reviewed: whether a plan is made first, and the deployment asked for by its id.
-    """
-
-    purpose: Purpose
-    row: str
-    column: str
-    reviewed: bool = False
-
-    @property
-    def id(self) -> str:
-        """Return what the test is called by."""
-        words = re.findall(r"\w+", f"{self.purpose} {self.row} {self.column.replace('/', 'of')}")
-        return "-".join(words)
-
-
-def cells(purpose: Purpose) -> tuple[Cell, ...]:
-    """Return the matrix of a deployment or of a rollback."""
-    steps = [Cell(purpose=purpose, row=kind, column=point) for kind in KINDS[purpose] for point in STEP_POINTS]
-    steps += [Cell(purpose=purpose, row=kind, column=name) for kind in KINDS[purpose] for name in MOMENTS.get(kind, ())]
-    events = [Cell(purpose=purpose, row="-", column=kind) for kind in EVENTS[purpose]]
-    rest = [Cell(purpose=purpose, row="-", column="sealed")]
-    if purpose == "deploy":
-        rest.append(Cell(purpose=purpose, row="-", column="reviewed", reviewed=True))
-    return (*steps, *events, *rest)
-
-
-def alternating() -> tuple[Cell, ...]:
-    """Return all cells: while there are rollbacks left, each follows a deployment that it can undo."""
-    deployments, rollbacks = cells("deploy"), cells("rollback")
-    rest = iter(rollbacks)
-    ordered: list[Cell] = []
-    for one in deployments:
-        ordered += [one, *(found for found in (next(rest, None),) if found)]
-    return (*ordered, *rest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,52 +46,6 @@ class Undisturbed:
     serials: int
     seconds: Mapping[str, float]
     words: Mapping[str, int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """How one disturbance of a deployment ended.
-
-    Attributes:
-        seconds: that the command took which came to the end.
-    """
-
-    family: Literal["kill", "stop", "outage"]
-    case: str
-    seconds: float
-    problems: list[str]
-    note: str = ""
-
-    def document(self) -> dict[str, Any]:
-        """Return it for `kill.json`."""
-        return {
-            "family": self.family,
-            "case": self.case,
-            "converged": not self.problems,
-            "seconds": round(self.seconds, 1),
-            "note": self.note,
-            "problems": self.problems,
-        }
-
-
-@dataclass(kw_only=True)
-class Result:
-    """How a cell ended.
-
-    Attributes:
-        resume_s: seconds that the command took which went on.
-        note: what was different from what the cell is about.
-    """
-
-    cell: Cell
-    resume_s: float = 0.0
-    seconds: float = 0.0
-    note: str = ""
-    problems: list[str] = field(default_factory=list)
-
-    def verdict(self) -> Verdict:
-        """Return the result as all disturbances are told."""
-        return Verdict(family="kill", case=self.cell.id, seconds=self.resume_s, problems=self.problems, note=self.note)
 
 
 @dataclass(kw_only=True)
@@ -269,7 +156,7 @@ class Trials:
     def _carry_out(self, cell: Cell, wanted: Undisturbed, result: Result) -> None:
         before = self.now()
         plan = self.house.invoke("plan", "--env", "staging", "--json").json["id"] if cell.reviewed else ""
-        for number, death in enumerate(self._deaths(cell, wanted)):
+        for number, death in enumerate(deaths(cell, seconds=wanted.seconds, words=wanted.words)):
             if number and cell.column == "abandoned":
                 self._commit_otherwise()
             ended = self._mortal(cell.purpose, death, plan)
@@ -307,12 +194,14 @@ class Trials:
             self.done("deploy")
 
     def _settle(self) -> None:
-        """Have everything live that was committed, and a change among it: the first makes what the others change."""
+        """Have everything live that was committed, and a change among it: the first makes what the others change.
+
+        It is not taken back, so that a rollback of a later change ends here and not before the first one.
+        """
         if change.next_number(self.house) == 1:
             change.write(self.house, 1)
         self.house.invoke("deploy", "--env", "staging")
-        self.done("deploy")
-        self.is_settled = True
+        self._now, self._can_go_back, self.is_settled = None, False, True
 
     def done(self, purpose: Purpose) -> None:
         """Note that something was done: what is there is another, and whether it can be taken back."""
@@ -324,28 +213,6 @@ class Trials:
         self.house.git("reset", "-q", "--hard", "HEAD~1")
         self.house.write("dags/latest_change.md", f"Change {number}, thought over.\n")
         change.write(self.house, number)
-
-    def _deaths(self, cell: Cell, wanted: Undisturbed) -> tuple[Death, ...]:
-        """Return how processes die, one after the other."""
-        column: Any = cell.column
-        step: Any = cell.row
-        if cell.reviewed:
-            return (Death(point="during", step="build", after_s=wanted.seconds["build"] / 2),)
-        if column in SHARES:
-            return (Death(point="during", step=step, after_s=wanted.seconds[step] * SHARES[column]),)
-        if column in MOMENTS.get(step, ()):
-            return (MOMENTS[step][column],)
-        if column == "last word":
-            return (Death(point="word", step=step, word=wanted.words[step]),)
-        if column == "sealed" or step != "-":
-            return (Death(point=column, step=None if step == "-" else step),)
-        if column in FAILING:
-            return (Death(point="failing", step=FAILED_STEP, event=column),)
-        if column == "resumed":
-            return (Death(point="before", step="migrate"), Death(point="event", event="resumed"))
-        if column == "abandoned":
-            return (Death(point="event", event="began"), Death(point="event", event="abandoned"))
-        return (Death(point="event", event=column),)
 
     def _mortal(self, purpose: Purpose, death: Death | None = None, plan: str = "") -> subprocess.CompletedProcess[str]:
         command = [
@@ -429,30 +296,3 @@ def working_for(root: Path, command: str = "") -> list[str]:
         except psutil.Error:
             continue
     return found
-
-
-def summary(verdicts: list[Verdict]) -> str:
-    """Return the one line that says how all of it ended."""
-    return f"KILL: {sum(not one.problems for one in verdicts)}/{len(verdicts)} converged"
-
-
-def table(results: list[Result], purpose: Purpose) -> list[str]:
-    """Return the results of one purpose as a table: seconds of the command that went on, or what did not converge."""
-    own = {(one.cell.row, one.cell.column): one for one in results if one.cell.purpose == purpose}
-    lines = []
-    rows = [kind for kind in KINDS[purpose] if any(row == kind for row, _ in own)]
-    if rows:
-        lines.append(f"{purpose:<10}" + "".join(f"{column:>12}" for column in STEP_POINTS))
-        lines += [f"{row:<10}" + "".join(_cell(own.get((row, column))) for column in STEP_POINTS) for row in rows]
-    for (row, column), one in own.items():
-        if column not in STEP_POINTS:
-            name = column if row == "-" else f"{row}: {column}"
-            lines.append(f"{purpose:<10}{name:<26}{_cell(one).strip()}")
-    return lines
-
-
-def _cell(result: Result | None) -> str:
-    if result is None:
-        return f"{'.':>12}"
-    said = f"{result.resume_s:.1f} s" if not result.problems else "DIVERGED"
-    return f"{said + ('*' if result.note else ''):>12}"

@@ -18,6 +18,7 @@ from slipway.adapters.signing import KmsSigner, signed
 from slipway.approval import Approval
 from slipway.audit import Finding, approval_key, bundle_key, checkpoint_key
 from slipway.documents import canonical, digest_of
+from slipway.errors import JournalError
 from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, Checkpoint, Head
 
 from .attacker import Attacker, item_of
@@ -170,10 +171,19 @@ def _(world: World, attacker: Attacker) -> str:
 @attack("journal: a deployment that runs cut off")
 def _(world: World, attacker: Attacker) -> str:
     began = next(event for event in reversed(world.events()) if event.kind == "began")
-    journal = DynamoJournal(world.site.aws.dynamodb, world.site.environment.deployments_table)
-    running = world.record.anchored(journal).append("d-20261108-120000-000008", "began", began.data)
+    running = world.record.anchored(_journal(world)).append("d-20261108-120000-000008", "began", began.data)
     attacker.cut([running.seq])
     return checkpoint_key(running.seq)
+
+
+@attack("journal: a broken lock at the end cut off")
+def _(world: World, attacker: Attacker) -> str:
+    facts = {"by": "pat@laptop", "holder": "ana@laptop", "since": "2026-11-08T12:00:00+00:00", "reason": "died"}
+    broken = _journal(world).append("", "lock-broken", facts)
+    world.record.anchor(broken)
+    assert world.verify().holds
+    attacker.cut([broken.seq])
+    return checkpoint_key(broken.seq)
 
 
 @attack("journal: all of it cut off")
@@ -242,6 +252,18 @@ def _(world: World, attacker: Attacker) -> str:
     told = began.model_copy(update={"data": {**began.data, "approvals": claimed}})
     attacker.rewrite([told, *events[began.seq :]], previous=began.previous, first=began.seq)
     return f"journal #{began.seq}"
+
+
+@attack("journal: a deployment that nobody approved, sealed as every other")
+def _(world: World, attacker: Attacker) -> str:
+    began = [event for event in world.events() if event.kind == "began" and len(event.data["approvals"]) == 2][-1]
+    journal = world.record.anchored(_journal(world))
+    journal.append("d-20261108-120000-000008", "began", {**began.data, "approvals": [], "breaks_glass": False})
+    journal.append("d-20261108-120000-000008", "verifying", {})
+    journal.append("d-20261108-120000-000008", "succeeded", {})
+    (key,) = world.record.seal_what_ended(journal.events())
+    assert {one.where for one in world.verify().findings} == {key}
+    return key
 
 
 # ---- bundles -----------------------------------------------------------------------------------------------------
@@ -379,6 +401,12 @@ def _(world: World, attacker: Attacker) -> str:
 @attack("bundle: properly signed anew, with an approval told twice")
 def _(world: World, attacker: Attacker) -> str:
     return _sealed_anew(world, attacker, 1, lambda told: told["approvals"].append(told["approvals"][0]))
+
+
+@attack("bundle: properly signed anew, with a key of the deployer's own for its approvals")
+def _(world: World, attacker: Attacker) -> str:
+    own = world.site.signer("evidence").verification_key.pem
+    return _sealed_anew(world, attacker, 1, lambda told: told.update(approvals_key=own))
 
 
 @attack("bundle: properly signed anew, with another environment")
@@ -549,11 +577,84 @@ def _(world: World, attacker: Attacker) -> str:
     return _plan_key(world)
 
 
+@attack("policy: replaced by another")
+def _(world: World, attacker: Attacker) -> str:
+    key = _policy_key(world)
+    told = {**json.loads(attacker.content(key, bucket=attacker.releases)), "automation": ["ana@finedge.example"]}
+    attacker.overwrite(key, canonical(told), bucket=attacker.releases)
+    return key
+
+
+@attack("policy: removed")
+def _(world: World, attacker: Attacker) -> str:
+    attacker.remove(_policy_key(world), bucket=attacker.releases)
+    return _policy_key(world)
+
+
+# ---- what a deployment refuses to go on top of -------------------------------------------------------------------
+
+
+def test_a_journal_that_holds_what_was_signed_of_it_is_gone_on_with(world: World, attacker: Attacker) -> None:
+    world.record.require_anchored(_journal(world).events())
+
+
+def test_a_journal_whose_tail_was_cut_is_not_gone_on_with(world: World, attacker: Attacker) -> None:
+    last = _last_anchored(world)
+    attacker.cut(range(last, world.events()[-1].seq + 1))
+    events = _journal(world).events()  # what is left of it has no seam
+
+    with pytest.raises(JournalError, match=checkpoint_key(last)) as refused:
+        world.record.require_anchored(events)
+    assert (refused.value.fix or "").startswith("invoke audit.verify --env prod")
+
+
+def test_a_journal_whose_tail_was_told_otherwise_is_not_gone_on_with(world: World, attacker: Attacker) -> None:
+    last, events = _last_anchored(world), world.events()
+    told = events[last - 1].model_copy(update={"data": {**events[last - 1].data, "by": "someone else"}})
+    attacker.rewrite([told, *events[last:]], previous=told.previous, first=last)
+
+    with pytest.raises(JournalError, match=checkpoint_key(last)):
+        world.record.require_anchored(_journal(world).events())
+
+
+def test_a_head_that_the_wrong_key_signed_anchors_nothing(world: World, attacker: Attacker) -> None:
+    last = _last_anchored(world)
+    head = Checkpoint(environment=NAME, head=Head(seq=last, sha256=world.events()[last - 1].sha256))
+    key = checkpoint_key(last)
+    attacker.replace(key, signed(head.to_bytes(), CHECKPOINT_TYPE, world.site.signer("approvals")))
+
+    with pytest.raises(JournalError, match=key):
+        world.record.require_anchored(_journal(world).events())
+
+
+def test_what_began_may_not_go_on_once_its_approvals_are_gone_or_the_configuration_is_another(world: World, attacker: Attacker) -> None:
+    deployment = next(one for one in world.site.history() if len(one.consents) == 2 and not one.breaks_glass)
+    plan = world.site.bucket.plan(deployment.plan)
+    assert world.record.may_go_on(deployment, plan)
+    assert not world.record.may_go_on(deployment, plan.model_copy(update={"configuration": "0" * 64}))
+    for key in world.approvals():
+        if key.startswith(f"approvals/{plan.id}/"):
+            attacker.erase(key)
+
+    assert not world.record.may_go_on(deployment, plan)
+
+
 # ---- means -------------------------------------------------------------------------------------------------------
 
 
 def _payload(envelope: bytes) -> bytes:
     return base64.b64decode(json.loads(envelope)["payload"])
+
+
+def _journal(world: World) -> DynamoJournal:
+    """Return the journal, read anew."""
+    return DynamoJournal(world.site.aws.dynamodb, world.site.environment.deployments_table)
+
+
+def _last_anchored(world: World) -> int:
+    """Return the number of the last event that was signed as the journal's head."""
+    last = max(key for key in world.signed() if key.startswith("checkpoints/"))
+    return int(last.split("/")[1][:8])
 
 
 def _own_key(world: World) -> KmsSigner:
@@ -585,3 +686,8 @@ def _began_with(world: World, key: str) -> int:
 def _plan_key(world: World, *, deployment: int = 2) -> str:
     began = [event for event in world.events() if event.kind == "began"]
     return f"plans/{began[deployment - 1].data['plan']}.json"
+
+
+def _policy_key(world: World) -> str:
+    began = next(event for event in world.events() if event.kind == "began")
+    return f"policies/{began.data['policy']}.json"

@@ -134,7 +134,15 @@ class World:
         """Return a plan that Ana wrote the change of, kept where approvers find it."""
         release, version = self.release(changes)
         commits = (commit_by("Ana <ana@finedge.example>"),)
-        plan = self.target.plan(release, version, policy=self.site.policy.digest, commits=commits, **options)
+        plan = self.target.plan(
+            release,
+            version,
+            policy=self.site.policy.digest,
+            configuration=self.site.environment.digest,
+            after=next((one.id for one in reversed(self.site.history())), None),
+            commits=commits,
+            **options,
+        )
         self.site.bucket.put_plan(plan, self.site.policy)
         return plan
 
@@ -157,7 +165,7 @@ class World:
             policy=self.site.policy,
             now=datetime.now(UTC),
             signed=self.record.approvals_of(plan),
-            staged="d-20261101-120000-5a5a5a",
+            staged={"staging": "d-20261101-120000-5a5a5a"},
             unreviewed=self.record.unreviewed(),
             breaks_glass=breaks_glass,
         )
@@ -312,7 +320,7 @@ def tell(world: World) -> None:
     _break_the_glass(world)
     _die(world)
     plan = world.plan(CHANGES[5])
-    launch.settle(world.site.journal, plan)
+    launch.settle(world.site.journal)
     world.approve(plan, "ben")
     world.approve(plan, "pat")
     world.deploy(_name(6), CHANGES[5], plan)
@@ -332,7 +340,13 @@ def _fail_and_resume(world: World) -> None:
         world.deploy(_name(3), CHANGES[2], plan)
     world.target.fails_at = None
     last = fold(world.site.journal.events())[-1]
-    allowed = {"approvals": [one.model_dump(mode="json") for one in last.consents], "breaks_glass": False, "gates": []}
+    assert world.record.may_go_on(last, plan)
+    allowed = {
+        "approvals": [one.model_dump(mode="json") for one in last.consents],
+        "breaks_glass": last.breaks_glass,
+        "gates": [],
+        "slipway": launch.own_digest(),
+    }
     work = engine.Assignment(
         plan=plan, deployment=last.id, by=world.site.who(), resumes=True, begun=last.begun, permission=allowed
     )
@@ -355,4 +369,4 @@ def _die(world: World) -> None:
         world.deploy(_name(5), CHANGES[4], plan)
     world.target.killed_at = None
     facts = {"by": "pat@laptop", "holder": "ana@laptop", "since": "2026-11-05T12:00:00+00:00", "reason": "died"}
-    world.site.journal.append("", "lock-broken", facts)
+    world.record.anchor(world.site.journal.append("", "lock-broken", facts))

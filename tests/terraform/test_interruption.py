@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import psutil
@@ -41,9 +42,16 @@ except SlipwayError as error:
     print(type(error).__name__, flush=True)
     sys.exit(error.exit_code)
 """
+# One that ends at once when it is asked a second time, as a deployment does
+IMPATIENT = f"""
+from slipway.tasks.boundary import stops_at_boundaries
+
+with stops_at_boundaries(lambda line: print("asked", flush=True)):
+{indent(APPLY, "    ")}
+"""
 
 
-def start_apply(terraform: Terraform, plan: Path, instance: Instance) -> subprocess.Popen[str]:
+def start_apply(terraform: Terraform, plan: Path, instance: Instance, *, script: str = APPLY) -> subprocess.Popen[str]:
     """Start an apply in a process of its own and return when its second resource is under way."""
     facts = [
         str(SLOW_ROOT),
@@ -52,7 +60,7 @@ def start_apply(terraform: Terraform, plan: Path, instance: Instance) -> subproc
         str(plan),
     ]
     process = subprocess.Popen(
-        [sys.executable, "-c", APPLY, json.dumps(facts)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, json.dumps(facts)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "under way\n"
@@ -103,6 +111,23 @@ def test_a_stopped_apply_saves_its_state_and_leaves_neither_lock_nor_process(
     assert slow.outputs() == {"content": "a"}
     after = slow.plan(tmp_path / "after.tfplan")
     assert after.summary.replaces == ("terraform_data.second",)
+
+
+def test_asked_twice_the_command_ends_at_once_and_terraform_is_asked_once(
+    slow: Terraform, instance: Instance, client: Callable[[str], Any], tmp_path: Path
+) -> None:
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
+    process = start_apply(slow, plan.file, instance, script=IMPATIENT)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asked\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert process.returncode == -signal.SIGINT  # KeyboardInterrupt, which a task turns into 130
+    assert processes_of(slow) == []
+    assert not is_locked(client)
+    assert slow.outputs() == {"content": "a"}
 
 
 def test_when_slipway_is_killed_terraform_still_ends_and_releases_its_lock(

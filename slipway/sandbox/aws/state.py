@@ -50,7 +50,10 @@ class Memory:
         self._noted: dict[str, float] = {}  # service -> when a request that may change it began
         self._guard = Lock()
         self._ending = Event()
-        self._thread = Thread(target=self._run, name="memory", daemon=True)
+        # One for each: what S3 holds takes seconds to write, and the journal of deployments must not wait for it.
+        self._threads = [
+            Thread(target=self._run, args=(service,), name=f"memory-{service}", daemon=True) for service in self._files
+        ]
 
     def recall(self) -> None:
         """Put back what was kept. A file that cannot be read is logged and left out."""
@@ -70,15 +73,17 @@ class Memory:
     def start(self) -> None:
         """Note every request from now on, and keep what it changes.
 
-        Side effects: wraps moto's request entry in this process; a thread.
+        Side effects: wraps moto's request entry in this process; a thread for each service.
         """
         BaseResponse.setup_class = self._noting(BaseResponse.setup_class)
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Keep everything a last time."""
         self._ending.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         for service in self._files:
             self._keep(service)
 
@@ -92,17 +97,14 @@ class Memory:
 
         return setup_class
 
-    def _run(self) -> None:
+    def _run(self, service: str) -> None:
         while not self._ending.wait(TICK_S):
             with self._guard:
-                now = time.monotonic()
-                due = list(self._noted)
-                for service in due:
-                    if now - self._noted[service] > TRAILING_S:
-                        del self._noted[service]
-            for service in due:
-                if service in self._files:
-                    self._keep(service)
+                noted = self._noted.get(service)
+                if noted is not None and time.monotonic() - noted > TRAILING_S:
+                    del self._noted[service]
+            if noted is not None:
+                self._keep(service)
 
     def _keep(self, service: str) -> None:
         content = _frozen(service)

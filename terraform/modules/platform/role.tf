@@ -9,7 +9,7 @@ locals {
   evidence_actions = {
     read      = ["s3:GetObject", "s3:GetObjectRetention", "s3:GetObjectVersion"]
     list      = ["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions"]
-    put       = ["s3:PutObject", "s3:PutObjectRetention"]
+    put       = ["s3:PutObject"] # the retention is the bucket's own: who may set one may set a shorter one
     bend      = ["s3:BypassGovernanceRetention", "s3:DeleteObjectVersion", "s3:PutObjectLegalHold"]
     configure = ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy", "s3:PutBucketVersioning"]
   }
