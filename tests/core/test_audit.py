@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -29,7 +30,8 @@ from slipway.audit import (
 from slipway.deployment import Event
 from slipway.documents import Document, digest_of
 from slipway.evidence import Bundle, Checkpoint, Head, statement_of
-from slipway.policy import LANES
+from slipway.plan import Plan
+from slipway.policy import LANES, Policy
 from slipway.story import story
 from tests.ports.memory import MemoryJournal, MemoryTable
 
@@ -237,6 +239,13 @@ def test_a_bundle_that_contradicts_itself_is_named(change: Callable[[Told], Bund
     assert any(one.what.startswith(said) for one in found)
 
 
+def test_a_bundle_that_names_another_key_than_the_approvers_is_named() -> None:
+    """Whoever signs bundles could sign approvals too, and name the key that verifies them."""
+    found = findings(bundles=_bundle(lambda one: one.bundle(approvals_key="PEM of the deployer's own")))
+
+    assert found == (Finding(where=records().bundles[1].key, what="names another key than the approvers'"),)
+
+
 @pytest.mark.parametrize("statement", [{}, {"predicate": 1}, {"predicate": {}}, {"predicate": {"head": []}}], ids=str)
 def test_what_was_signed_and_is_no_bundle_is_a_finding(statement: dict[str, Any]) -> None:
     bent = replace(records().bundles[1], statement=statement)
@@ -383,17 +392,72 @@ def test_a_story_tells_who_allowed_it_what_was_done_and_how_it_ended() -> None:
 # ---- what was allowed, judged again ----------------------------------------------------------------------------------
 
 
-def test_a_deployment_that_went_ahead_without_the_approvals_it_needed_is_found() -> None:
-    found = told(fails_at="build")
-    strict = policy_of(environments={"staging": {"lanes": {lane: {"approvals": 3} for lane in LANES}}})
-    bundle = found.bundle()
-    plan = {**bundle.plan, "policy": strict.digest}
+def judged_by(policy: Policy, bundle: Bundle, **began: Any) -> Bundle:
+    """Return a bundle that tells the same under another policy, and of its beginnings something else.
+
+    What the journal says is another matter: its own findings stand beside the one these tests are about.
+    """
+    plan = {**bundle.plan, "policy": policy.digest}
     events = tuple(
-        event.model_copy(update={"data": {**event.data, "plan": digest_of(plan), "policy": strict.digest}})
+        event.model_copy(update={"data": {**event.data, "plan": digest_of(plan), "policy": policy.digest, **began}})
         if event.kind in ("began", "resumed")
         else event
         for event in bundle.events
     )
-    bent = bundle.model_copy(update={"plan": plan, "policy": strict.model_dump(mode="json"), "events": events})
-    said = [one.what for one in findings(bundles=(sealed(bent),))]
-    assert any("went ahead without leave" in what and "of 3 approvals" in what for what in said)
+    return bundle.model_copy(update={"plan": plan, "policy": policy.model_dump(mode="json"), "events": events})
+
+
+def needing(approvals: int) -> Policy:
+    """Return a policy in which staging asks for so many approvals."""
+    return policy_of(environments={"staging": {"lanes": {lane: {"approvals": approvals} for lane in LANES}}})
+
+
+def leave_said(**changes: Any) -> set[str]:
+    """Return the findings about leave."""
+    return {one.what for one in findings(**changes) if one.what.startswith("went ahead without leave")}
+
+
+def test_a_deployment_that_went_ahead_without_the_approvals_it_needed_is_found() -> None:
+    bundle = told(fails_at="build").bundle()
+    (said,) = leave_said(bundles=(sealed(judged_by(needing(3), bundle)),))
+
+    assert "dbt: 0 of 3 approvals" in said
+    assert leave_said(bundles=(sealed(judged_by(needing(0), bundle)),)) == set()
+
+
+def test_approvals_that_were_given_in_time_are_leave_enough_and_no_more_than_they_are() -> None:
+    bundle = told(fails_at="build").bundle()
+    for needed, said in ((2, set()), (3, {"2 of 3 approvals"})):
+        bent = judged_by(needing(needed), bundle)
+        plan = Plan.from_mapping(bent.plan, origin="memory")
+        at = datetime.fromisoformat(bundle.events[0].at)
+        given_by = [signed_by(person, plan=plan, at=at).approval for person in ("ben", "pat")]
+        kept_approvals = tuple(
+            kept(approval_key(one), one, sha256=digest_of(envelope))
+            for one, envelope in zip(given_by, ENVELOPES, strict=True)
+        )
+        found = leave_said(bundles=(sealed(bent),), approvals=kept_approvals)
+        assert all(any(one in what for what in found) for one in said)
+        assert bool(found) is bool(said)
+
+
+def test_a_policy_made_weaker_does_not_give_leave_by_itself() -> None:
+    """The deployment that brings it is asked by the one before as well."""
+    bundle = told(fails_at="build").bundle()
+    before = judged_by(needing(2), bundle).model_copy(
+        update={"deployment": "d-0", "head": Head(seq=1, sha256="0" * 64), "events": bundle.events[-1:]}
+    )
+    weaker = judged_by(needing(0), bundle)
+
+    (said,) = leave_said(bundles=(sealed(before), sealed(weaker)))
+    assert "dbt: 0 of 2 approvals" in said
+
+
+@pytest.mark.parametrize(
+    "change", [{"plan": {"purpose": "deploy"}}, {"policy": None}, {"policy": {"people": {}}}], ids=str
+)
+def test_a_plan_or_a_policy_that_cannot_be_judged_again_is_a_finding(change: dict[str, Any]) -> None:
+    bent = told(fails_at="build").bundle().model_copy(update=change)
+    found = findings(bundles=(sealed(bent),))
+
+    assert Finding(where=records().bundles[1].key, what="holds a plan or a policy that cannot be judged again") in found

@@ -70,6 +70,35 @@ def test_nothing_but_a_resumption_follows_an_end(kind: EventKind) -> None:
         fold(journal.events())
 
 
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("began", {})],
+        [("began", {**FACTS, "purpose": None, "approvals": [1]})],
+        [("began", {**FACTS, "approvals": [{"sha256": 1}]})],
+        [("began", FACTS), ("step-started", {})],
+        [("began", FACTS), ("step-started", {"kind": [], "summary": "x"}), ("step-done", {})],
+        [("began", FACTS), STARTED, ("step-failed", {})],
+        [("began", FACTS), ("failed", {})],
+    ],
+    ids=lambda events: f"{events[-1][0]}-{len(events[-1][1])}",
+)
+def test_an_event_that_says_what_no_deployment_writes_is_refused_by_its_number(
+    events: list[tuple[EventKind, dict[str, Any]]],
+) -> None:
+    with pytest.raises(JournalError, match=f"event {len(events)} of d-1 says what no deployment writes") as refused:
+        told(*events)
+    assert (refused.value.fix or "").startswith("invoke audit.verify ")
+
+
+def test_an_end_at_no_time_is_refused_too() -> None:
+    journal = MemoryJournal()
+    began = journal.append("d-1", "began", FACTS)
+    ended = journal.append("d-1", "failed", {"message": "x"}).model_copy(update={"at": "some day"})
+    with pytest.raises(JournalError, match="event 2 of d-1 says what no deployment writes"):
+        fold([began, ended])
+
+
 def test_a_forecast_is_the_median_of_what_was_really_done() -> None:
     journal = MemoryJournal()
     for number, duration in enumerate((1000, 9000, 2000)):

@@ -192,6 +192,20 @@ def test_a_budget_is_held_against_what_such_plans_took(forecast_ms: int | None, 
     assert states("budget", case(forecast_ms=forecast_ms)) == [state]
 
 
+@pytest.mark.parametrize(("forecast_ms", "state"), [(5 * 60_000, "passed"), (5 * 60_000 + 1, "blocked")])
+def test_the_smallest_budget_of_the_lanes_counts_and_a_lane_without_one_does_not(forecast_ms: int, state: str) -> None:
+    budgets = {"dags": {"budget_minutes": 30}, "dbt": {"budget_minutes": 5}, "infra": {"budget_minutes": 60}}
+    lanes = {lane: budgets.get(lane, {}) for lane in LANES}
+    of = case(policy=policy_of(environments={"prod": {"after": "staging", "lanes": lanes}}), forecast_ms=forecast_ms)
+
+    assert set(of.plan.lanes) == set(LANES)
+    assert states("budget", of) == [state]
+
+
+def test_a_success_somewhere_else_than_where_it_must_be_proves_nothing() -> None:
+    assert states("stage", case(staged={"dev": "d-20261101-120000-abcdef"})) == ["blocked"]
+
+
 def test_a_lane_without_a_budget_takes_as_long_as_it_takes() -> None:
     assert states("budget", case(policy=prod(), forecast_ms=10**9)) == []
 

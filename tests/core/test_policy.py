@@ -104,6 +104,28 @@ def test_a_mistake_is_named_with_its_place(changes: dict[str, Any], said: str) -
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("left_out", ["dev", "staging", "prod"])
+def test_an_environment_that_is_left_out_is_missed(left_out: str) -> None:
+    """It would ask for nothing, and nobody would have said so."""
+    content = policy_of().model_dump(mode="json")
+    del content["environments"][left_out]
+    with pytest.raises(ConfigurationError) as refused:
+        Policy.from_mapping(content, origin="policy")
+
+    assert f"environments.{left_out}: required key is missing" in str(refused.value)
+
+
+@pytest.mark.parametrize("left_out", LANES)
+def test_a_lane_that_is_left_out_of_an_environment_others_come_before_is_missed(left_out: str) -> None:
+    lanes = {lane: {"approvals": 1} for lane in LANES if lane != left_out}
+    with pytest.raises(ConfigurationError) as refused:
+        policy_of(environments={"prod": {"after": "staging", "lanes": lanes}})
+
+    assert str(refused.value).count("required key is missing") == 1
+    assert f"environments.prod.lanes.{left_out}: required key is missing" in str(refused.value)
+    assert dict(policy_of(environments={"prod": {"lanes": lanes}}).environments)["prod"].lanes.keys() == lanes.keys()
+
+
 def test_all_mistakes_of_a_policy_are_named_at_once() -> None:
     rule = {"approvers": ["zoe"], "approvals": 3}
     with pytest.raises(ConfigurationError) as refused:
@@ -254,5 +276,5 @@ def test_gates_of_lanes_are_asked_once_and_in_one_order() -> None:
     assert policy.gates_of(LANES)[0] == "dags.import"
 
 
-def test_an_environment_that_is_not_named_asks_for_nothing() -> None:
+def test_an_environment_of_which_nothing_is_said_asks_for_nothing() -> None:
     assert policy_of().rules("dev").lanes == {}

@@ -627,16 +627,24 @@ def test_a_head_that_the_wrong_key_signed_anchors_nothing(world: World, attacker
         world.record.require_anchored(_journal(world).events())
 
 
-def test_what_began_may_not_go_on_once_its_approvals_are_gone_or_the_configuration_is_another(world: World, attacker: Attacker) -> None:
+def test_what_began_may_not_go_on_once_its_approvals_are_gone(world: World, attacker: Attacker) -> None:
     deployment = next(one for one in world.site.history() if len(one.consents) == 2 and not one.breaks_glass)
     plan = world.site.bucket.plan(deployment.plan)
     assert world.record.may_go_on(deployment, plan)
-    assert not world.record.may_go_on(deployment, plan.model_copy(update={"configuration": "0" * 64}))
     for key in world.approvals():
         if key.startswith(f"approvals/{plan.id}/"):
             attacker.erase(key)
 
     assert not world.record.may_go_on(deployment, plan)
+
+
+def test_what_began_may_not_go_on_under_another_configuration(world: World, attacker: Attacker) -> None:
+    """Also what needs nobody's approval, as a rollback."""
+    rollback = world.site.history()[-1]
+    plan = world.site.bucket.plan(rollback.plan)
+
+    assert world.record.may_go_on(rollback, plan)
+    assert not world.record.may_go_on(rollback, plan.model_copy(update={"configuration": "0" * 64}))
 
 
 # ---- means -------------------------------------------------------------------------------------------------------
