@@ -311,13 +311,25 @@ def _unpermitted_findings(records: Records, bundles: Mapping[str, Bundle]) -> li
         policy = policies[plan.policy]
         for beginning in (one for one in bundle.events if _begins(one, plan)):
             own = [found for sha256 in approvals_named(beginning) if (found := signed.get(sha256)) is not None]
-            glass, now = bool(beginning.data.get("breaks_glass")), datetime.fromisoformat(bundle.events[0].at)
+            glass, now = bool(beginning.data.get("breaks_glass")), _when(bundle.events[0].at)
+            if now is None:
+                findings.append(Finding(where=key, what="began at a time that is none"))
+                break
             for asked in filter(None, (policy, before)):
                 if said := lacking(own, plan, asked, breaks_glass=glass, now=now):
                     findings.append(Finding(where=key, what=f"went ahead without leave: {'; '.join(said)}"))
         if (bundle.outcome, plan.purpose) == ("succeeded", "deploy"):
             before = policy
     return findings
+
+
+def _when(text: str) -> datetime | None:
+    """Return the moment a text names; None without a date or a zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _begins(event: Event, plan: Plan) -> bool:

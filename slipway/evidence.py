@@ -139,9 +139,9 @@ def problems_of(statement: Mapping[str, Any], bundle: Bundle) -> tuple[str, ...]
     named = [event.data for event in bundle.events if event.kind in BEGINNINGS]
     if not named or named[-1].get("plan") != digest_of(bundle.plan):
         said.append("holds another plan than its events name")
-    policy = named[-1].get("policy") if named else None
-    if policy is not None and (bundle.policy is None or digest_of(bundle.policy) != policy):
-        said.append("holds another policy than its events name")
+    policy = digest_of(bundle.policy) if bundle.policy is not None else None
+    if policy != bundle.plan.get("policy") or any(data.get("policy") != policy for data in named[-1:]):
+        said.append("holds another policy than its plan and its events name")
     begun = [event for event in bundle.events if event.kind in BEGINNINGS]
     counted = set(approvals_named(begun[-1])) if begun else set()
     held = [digest_of(envelope) for envelope in bundle.approvals]

@@ -308,12 +308,15 @@ def extract(release: Release, folder: Path) -> Path:
 
 
 def _files_below(tree: Path) -> dict[str, bytes]:
-    """Return every file of a tree but Python's own leftovers."""
-    return {
-        str(path.relative_to(tree)): path.read_bytes()
-        for path in tree.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    """Return every file of a tree but Python's own leftovers; a link, which no release holds, as its target's name."""
+    found = {}
+    for path in tree.rglob("*"):
+        name = str(path.relative_to(tree))
+        if path.is_symlink():
+            found[name] = f"link to {os.readlink(path)}".encode()
+        elif path.is_file() and not (path.suffix == ".pyc" and path.parent.name == "__pycache__"):
+            found[name] = path.read_bytes()
+    return found
 
 
 def _write(path: Path, content: bytes) -> None:

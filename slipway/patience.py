@@ -23,28 +23,19 @@ _Answer = TypeVar("_Answer")
 
 
 class _Missing:
-    """Since when an answer is missing: from the end of the first question without one, anew after a long one."""
+    """Since when an answer is missing: from the end of the first question without one."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
         self._since: float | None = None
-        self._asked_at = 0.0
-
-    def timed(self, question: Callable[[], _Answer]) -> Callable[[], _Answer]:
-        def ask() -> _Answer:
-            self._asked_at = time.monotonic()
-            return question()
-
-        return ask
 
     def since_s(self) -> float:
         return 0.0 if self._since is None else time.monotonic() - self._since
 
     def is_too_long(self, state: RetryCallState) -> bool:
         now = time.monotonic()
-        if self._since is None or now - self._asked_at > self.limit_s > 0:
+        if self._since is None:
             self._since = now
-            return self.limit_s <= 0
         return now - self._since >= self.limit_s
 
 
@@ -87,7 +78,7 @@ class Patience:
             reraise=True,
         )
         try:
-            answer = retrying(missing.timed(question))
+            answer = retrying(question)
         except Unavailable as error:
             self._has_run_out = _mends_itself(error)
             raise

@@ -107,8 +107,9 @@ def build_plan(
         flip,
     )
     steps = tuple(step for step in candidates if step is not None)
-    found = {*lanes_of(release, version, seen), *_lanes_of_steps(steps)} or ({"dags"} if steps else set())
-    lanes = tuple(lane for lane in LANES if lane in found and (purpose == "deploy" or lane not in STAYING_LANES))
+    staying = STAYING_LANES if purpose == "rollback" else ()
+    found = {*lanes_of(release, version, seen), *_lanes_of_steps(steps)}.difference(staying)
+    lanes = tuple(lane for lane in LANES if lane in (found or ({"dags"} if steps else ())))
     return Plan(
         purpose=purpose,
         environment=version.environment,

@@ -14,6 +14,8 @@ pytest_plugins = ["tests.report"]
 
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "USER", "VIRTUAL_ENV", "TERM")
 KEPT_PREFIXES = ("SSL_", "PIP_", "UV_", "TF_", "REQUESTS_", "LC_", "COVERAGE_", "PYTEST_", "XDG_")
+# In the house of tests/e2e: a fresh one first, then what finds it deployed.
+HOUSE = ("corridor", "mistakes", "prod", "canary", "kill", "stop", "outage")
 FIRST = ("e2e", "airflow")  # the longest first, so that no worker ends with one of them alone
 
 
@@ -21,7 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest folders."""
     here = Path(__file__).parent
     order = {folder: place for place, folder in enumerate(FIRST)}
-    items.sort(key=lambda item: order.get(item.path.relative_to(here).parts[0], len(FIRST)))
+    rooms = {here / "e2e" / f"test_{name}.py": place for place, name in enumerate(HOUSE)}
+    items.sort(key=lambda item: (order.get(item.path.relative_to(here).parts[0], len(FIRST)), rooms.get(item.path, 0)))
 
 
 class FolderScheduling(LoadScopeScheduling):

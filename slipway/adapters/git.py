@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import tarfile
@@ -103,7 +104,9 @@ class Git:
     def _run(self, *arguments: str) -> bytes:
         try:
             done = subprocess.run(
-                ["git", "--no-replace-objects", "-C", str(self._root), *arguments], capture_output=True
+                ["git", "--no-replace-objects", "-C", str(self._root), *arguments],
+                capture_output=True,
+                env={**os.environ, "GIT_GRAFT_FILE": os.devnull},  # neither of the two may hide a commit
             )
         except FileNotFoundError as error:
             raise ConfigurationError("git is not installed", fix="install git, then again") from error

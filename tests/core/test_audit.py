@@ -228,7 +228,7 @@ def test_a_bundle_that_leaves_out_an_event_between_two_notes_is_held_against_the
     [
         (lambda one: one.bundle(environment="prod"), "is the bundle of d-1"),
         (lambda one: one.bundle(approvals=ENVELOPES[:1]), "lacks an approval that counted"),
-        (lambda one: one.bundle(policy=None), "holds another policy than its events name"),
+        (lambda one: one.bundle(policy=None), "holds another policy than its plan"),
         (lambda one: one.bundle(plan={}), "holds another plan than its events name"),
     ],
 )
