@@ -123,3 +123,12 @@ def test_a_commit_that_is_not_here_is_said_so(repository: Path) -> None:
     head = commit(repository)
     with pytest.raises(ConfigurationError, match="commit 000000000000 is not in this repository"):
         Git(repository).commits_between("0" * 40, head)
+
+
+def test_a_parent_that_was_grafted_on_this_machine_is_told_as_it_is(repository: Path) -> None:
+    live, middle, head = (commit(repository, by=one) for one in ("Ann", "Ben", "Pat"))
+    grafts = repository / ".git/info/grafts"
+    grafts.parent.mkdir(exist_ok=True)
+    grafts.write_text(f"{head} {live}\n")
+
+    assert [one.commit for one in Git(repository).commits_between(live, head)] == [middle, head]

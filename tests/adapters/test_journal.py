@@ -375,3 +375,18 @@ def test_after_a_long_attempt_the_patience_is_the_whole_one_and_ends() -> None:
     ended, third = time.monotonic(), asked[2] + 0.5  # when the last long attempt missed its answer
     assert len(asked) > 4
     assert 0.3 <= ended - third < 2
+
+
+def test_what_is_away_for_longer_than_the_patience_each_time_is_not_asked_for_ever() -> None:
+    """A part that hangs: each attempt ends in a time-out that is longer than the limit."""
+    patience, asked = Patience(limit_s=0.2, first_pause_s=0.01), []
+
+    def question() -> str:
+        asked.append(1)
+        if len(asked) > 5:
+            raise AssertionError("it is asked for ever")
+        time.sleep(0.25)
+        raise Unavailable("timed out")
+
+    with pytest.raises(Unavailable):
+        patience.ask(question)

@@ -461,3 +461,31 @@ def test_a_plan_or_a_policy_that_cannot_be_judged_again_is_a_finding(change: dic
     found = findings(bundles=(sealed(bent),))
 
     assert Finding(where=records().bundles[1].key, what="holds a plan or a policy that cannot be judged again") in found
+
+
+@pytest.mark.parametrize("at", ["some day", "2026-11-01T00:00:01"])
+def test_a_beginning_without_a_time_gives_no_leave_and_does_not_end_the_audit(at: str) -> None:
+    """Whoever signs bundles may sign one that says so."""
+    bundle = judged_by(needing(1), told(fails_at="build").bundle())
+    plan = Plan.from_mapping(bundle.plan, origin="memory")
+    one = signed_by("ben", plan=plan).approval
+    bent = bundle.model_copy(update={"events": (bundle.events[0].model_copy(update={"at": at}), *bundle.events[1:])})
+    found = findings(bundles=(sealed(bent),), approvals=(kept(approval_key(one), one, sha256=digest_of(ENVELOPES[0])),))
+
+    assert bundle_key(bundle.deployment, bundle.head.seq) in [one.where for one in found]
+
+
+def test_a_bundle_whose_policy_is_not_the_one_its_plan_names_is_a_finding() -> None:
+    """The people who approved read the plan: what it was judged by must be what the plan says."""
+    bundle = judged_by(needing(3), told(fails_at="build").bundle())
+    weak = needing(0)
+    events = tuple(
+        event.model_copy(update={"data": {**event.data, "policy": weak.digest}})
+        if event.kind in ("began", "resumed")
+        else event
+        for event in bundle.events
+    )
+    bent = bundle.model_copy(update={"policy": weak.model_dump(mode="json"), "events": events})
+    whats = [one.what for one in findings(bundles=(sealed(bent),))]
+
+    assert any("policy" in what or "leave" in what for what in whats), whats

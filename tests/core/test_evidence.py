@@ -175,10 +175,10 @@ def _reordered(bundle: Bundle) -> dict[str, Any]:
         (lambda one: {"plan": {**one.plan, "dag_ids": []}}, "holds another plan than its events name"),
         (lambda one: {"plan": {**one.plan, "release": "0" * 64}}, "holds another plan than its events name"),
         (lambda one: {"plan": {}}, "holds another plan than its events name"),
-        (lambda one: {"policy": None}, "holds another policy than its plan"),
+        (lambda one: {"policy": None}, "holds another policy than its plan and its events name"),
         (
             lambda one: {"policy": {**(one.policy or {}), "timezone": "UTC+1"}},
-            "holds another policy than its plan",
+            "holds another policy than its plan and its events name",
         ),
         (lambda one: {"approvals": one.approvals[:1]}, "lacks an approval that counted"),
         (lambda one: {"approvals": (one.approvals[0], {"payload": "else"})}, "lacks an approval that counted"),

@@ -71,3 +71,11 @@ def test_releases_that_begin_alike_and_differ_do_not_share_a_folder(tmp_path: Pa
     assert held_by(extract(one, tmp_path)) == one.files
     assert held_by(extract(other, tmp_path)) == other.files
     assert {path.name for path in tmp_path.iterdir()} == {one.id, other.id}
+
+
+def test_a_link_to_a_folder_is_a_change(tmp_path: Path) -> None:
+    kept = extract(release_of(), tmp_path / "releases")
+    (tmp_path / "more.py").write_text("nobody reviewed this")
+    (kept / "dags/more").symlink_to(tmp_path)
+
+    assert extract(release_of(), tmp_path / "releases") != kept

@@ -257,3 +257,14 @@ def test_data_is_safe_from_a_plan_that_does_not_touch_infrastructure(environment
     environment.infra_plan, environment.destroys_data = None, ("module.table.aws_dynamodb_table.this",)
     plan = environment.plan(release, version_in_staging(release))
     assert obstacles(plan, release, environment.observe()) == ()
+
+
+def test_a_rollback_across_a_change_of_infrastructure_alone_still_has_a_lane() -> None:
+    environment, journal = MemoryEnvironment(), MemoryJournal()
+    first, second = release_of(), release_of({"terraform/environments/staging/main.tf": b"# other"})
+    for release in (first, second):
+        deploy(environment, journal, release, version_in_staging(release), deployment=f"d-{release.short_id}")
+    plan = environment.plan(first, version_in_staging(first), purpose="rollback", once_live=[first.slot])
+
+    assert "flip" in [step.kind for step in plan.steps]
+    assert plan.lanes != ()
