@@ -170,7 +170,11 @@ def summarise(content: str) -> Summary:
 
 def _digest_of_all(plan: Mapping[str, Any]) -> str:
     """Return the digest of what may not be shown: values behind masks, and what else runs, such as provisioners."""
-    changing = [one["change"] for one in plan.get("resource_changes", ()) if one["change"]["actions"] != ["no-op"]]
+    changing = {
+        one["address"]: one["change"]
+        for one in plan.get("resource_changes", ())
+        if tuple(one["change"]["actions"]) in _ACTIONS
+    }
     whole = {"changes": changing, "configuration": plan.get("configuration")}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

@@ -197,14 +197,10 @@ def test_what_is_encrypted_needs_its_key_too(acting: As, written: dict[str, Any]
 
 def test_the_deployer_writes_and_reads_evidence_checkpoints_and_plans(acting: As, written: dict[str, Any]) -> None:
     deployer = acting("ana", "deployer")
-    until = datetime.now(UTC) + timedelta(days=40)
-    deployer.s3.put_object(
-        Bucket=BUCKET,
-        Key="checkpoints/00000007.dsse.json",
-        Body=b"{}",
-        ObjectLockMode="GOVERNANCE",
-        ObjectLockRetainUntilDate=until,
-    )
+    deployer.s3.put_object(Bucket=BUCKET, Key="checkpoints/00000007.dsse.json", Body=b"{}")
+    sooner = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": datetime.now(UTC) + timedelta(hours=1)}
+    with pytest.raises(ClientError, match="PutObjectRetention"):  # a writer may not choose a shorter one
+        deployer.s3.put_object(Bucket=BUCKET, Key="checkpoints/00000008.dsse.json", Body=b"{}", **sooner)
     deployer.s3.put_object(Bucket="finedge-staging-releases", Key="terraform-plans/x.tfplan", Body=b"x")
 
     assert deployer.s3.get_object(**written)["Body"].read() == b"{}"
