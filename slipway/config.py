@@ -8,14 +8,13 @@ Rules:
 
 from __future__ import annotations
 
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from slipway.documents import Document
+from slipway.documents import Document, read_toml
 from slipway.errors import ConfigurationError
 
 ENVIRONMENTS = ("dev", "staging", "prod")
@@ -153,15 +152,7 @@ def load(name: str, *, folder: Path) -> Environment:
         raise ConfigurationError(
             f"unknown environment {name!r}", fix=f"give one of {known}: invoke deploy --env staging"
         )
-    path = folder / f"{name}.toml"
-    try:
-        content = tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{path} does not exist", fix=f"git checkout -- config/{name}.toml") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"config/{name}.toml is not TOML: {error}", fix=f"git diff -- config/{name}.toml"
-        ) from error
+    content = read_toml(folder / f"{name}.toml")
     environment = Environment.from_mapping(content, origin=f"config/{name}.toml")
     if environment.name != name:
         raise ConfigurationError(

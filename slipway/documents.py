@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -57,6 +59,18 @@ class Document(BaseModel):
             return cls.model_validate(content)
         except ValidationError as error:
             raise ConfigurationError(describe(error, origin=origin), fix=f"mend {origin}") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a file of `config/` says; raise `ConfigurationError` when it is not there or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path} does not exist", fix=f"git checkout -- config/{path.name}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"config/{path.name} is not TOML: {error}", fix=f"git diff -- config/{path.name}"
+        ) from error
 
 
 def canonical(value: object) -> bytes:

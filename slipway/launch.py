@@ -124,7 +124,7 @@ def judge(
         unreviewed=record.unreviewed(),
         breaks_glass=breaks_glass,
     )
-    return gate.judge(case, record.live_policy())
+    return gate.judge(case, record.live_policy)
 
 
 def _applied(site: Site, journal: Journal, plan: Plan) -> Deployment | None:

@@ -16,7 +16,7 @@ from typing import Literal, assert_never
 
 from slipway.documents import Document
 from slipway.migration import pending_scripts
-from slipway.observation import Base, Observation, moved
+from slipway.observation import Base, InfrastructureFacts, Observation, moved
 from slipway.policy import LANES, Lane
 from slipway.release import Provenance, Release, Version, short, version_archive
 from slipway.step import (
@@ -99,7 +99,7 @@ def build_plan(
     archive_sha256 = seen.uploaded.get(version.version, made_here)  # an earlier Slipway may have packed it otherwise
     flip = _flip(version, seen, dag_ids, archive_sha256)
     candidates: tuple[Step | None, ...] = (
-        _infra(seen) if purpose == "deploy" else None,
+        infrastructure_step(seen.infrastructure) if purpose == "deploy" else None,
         _upload(version, seen, archive_sha256),
         _migrate(release, seen) if purpose == "deploy" else None,
         _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
@@ -201,20 +201,12 @@ def lanes_of(release: Release, version: Version, seen: Observation) -> tuple[Lan
     return tuple(changed)
 
 
-def _infra(seen: Observation) -> Step | None:
-    facts = seen.infrastructure
+def infrastructure_step(facts: InfrastructureFacts) -> ApplyInfrastructure | None:
+    """Return the step that does what Terraform planned, or None when it planned nothing."""
     if facts.plan_sha256 is None:
         return None
-    return ApplyInfrastructure(
-        plan_sha256=facts.plan_sha256,
-        creates=facts.creates,
-        updates=facts.updates,
-        replaces=facts.replaces,
-        deletes=facts.deletes,
-        destroys_data=facts.destroys_data,
-        serial=facts.serial,
-        lineage=facts.lineage,
-    )
+    shared = {name: getattr(facts, name) for name in ApplyInfrastructure.model_fields if name != "kind"}
+    return ApplyInfrastructure(**shared)
 
 
 def _upload(version: Version, seen: Observation, archive_sha256: str) -> Step | None:

@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
@@ -20,8 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
-from slipway.documents import Document
-from slipway.errors import ConfigurationError
+from slipway.documents import Document, read_toml
 
 Lane = Literal["dags", "dbt", "migration", "config", "infra"]
 LANES: tuple[Lane, ...] = ("infra", "migration", "dbt", "dags", "config")
@@ -243,15 +241,7 @@ def address_of(author: str) -> str:
 
 def load_policy(path: Path) -> Policy:
     """Return the policy in `path`; raise `ConfigurationError` that lists everything wrong with it."""
-    try:
-        content = tomllib.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{path} does not exist", fix=f"git checkout -- config/{path.name}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"config/{path.name} is not TOML: {error}", fix=f"git diff -- config/{path.name}"
-        ) from error
-    return Policy.from_mapping(content, origin=f"config/{path.name}")
+    return Policy.from_mapping(read_toml(path), origin=f"config/{path.name}")
 
 
 def _zone(name: str) -> tzinfo:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from slipway import config
@@ -63,15 +64,13 @@ class Record:
     def approvals_of(self, plan: Plan) -> tuple[Signed, ...]:
         """Return the approvals of a plan, good or not."""
         try:
-            names = self._evidence.names(f"approvals/{plan.id}/")
-            if not names:
-                return ()
             return self._evidence.approvals(plan.id, self.site.signer("approvals").verification_key)
         except NotBootstrapped:
             return ()
 
+    @cached_property
     def live_policy(self) -> Policy | None:
-        """Return the policy that the last deployment was judged by, or None before there was one.
+        """The policy that the last deployment was judged by, as it was when first asked; None before there was one.
 
         A rollback changes no rule: it needs nobody's approval.
         """
@@ -98,14 +97,14 @@ class Record:
         """
         if plan.purpose == "rollback" or plan.is_empty:
             return {}
-        wanted = {one.rules(plan.environment).after for one in self.policies()}
+        wanted = {one.rules(plan.environment).after for one in self.policies}
         found = {before: self._success_in(before, plan, components) for before in wanted if before is not None}
         return {before: deployment for before, deployment in found.items() if deployment is not None}
 
+    @property
     def policies(self) -> tuple[Policy, ...]:
-        """Return the policies that judge: that of the work tree, and that of the live release."""
-        live = self.live_policy()
-        return (self.site.policy,) if live is None else (self.site.policy, live)
+        """The policies that judge: that of the work tree, and that of the live release."""
+        return tuple(filter(None, (self.site.policy, self.live_policy)))
 
     def _success_in(self, before: str, plan: Plan, components: Mapping[str, str]) -> str | None:
         environment = config.load(before, folder=self.site.project / "config")
@@ -127,7 +126,7 @@ class Record:
             return ()
         key = self.site.signer("approvals").verification_key
         return tuple(
-            one.id for one in broke if not all(self._is_reviewed(one, key, policy) for policy in self.policies())
+            one.id for one in broke if not all(self._is_reviewed(one, key, policy) for policy in self.policies)
         )
 
     def _is_reviewed(self, deployment: Deployment, key: PublicKey, policy: Policy) -> bool:
@@ -196,8 +195,7 @@ class Record:
         signed = [one for one in self.approvals_of(plan) if one.sha256 in named]
         return not any(
             lacking(signed, plan, asked, breaks_glass=deployment.breaks_glass, now=began)
-            for asked in (policy, self.live_policy())
-            if asked is not None
+            for asked in filter(None, (policy, self.live_policy))
         )
 
     def seal_what_ended(self, events: Iterable[Event]) -> tuple[str, ...]:

@@ -1,15 +1,10 @@
-"""What people and programs see: progress while something works, tables and summaries after, one JSON document on ask.
-
-Progress goes to standard error: a live line on a terminal, plain lines elsewhere. Results go to standard output.
-"""
+"""What people and programs see in the end: tables and summaries, or one JSON document, on standard output."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,117 +17,20 @@ from slipway.evidence import Bundle
 from slipway.gate import Result
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan
-from slipway.ports import Outcome
 from slipway.release import short
-from slipway.step import Step, is_reversible, summarise
+from slipway.step import is_reversible, summarise
 
 if TYPE_CHECKING:
     from slipway.adapters.airflow import DagRun, DagState
     from slipway.sandbox.platform import PartStatus
 
 PLAIN_WIDTH = 200  # columns of a table where there is no terminal
-PLAIN_SAME_S = 30.0  # seconds after which the same line is told again
 _STATES: Mapping[str, str] = {
     "passed": "[green]passed[/]",
     "blocked": "[red]blocked[/]",
     "waiting": "[yellow]waiting[/]",
     "lifted": "[red]LIFTED[/]",
 }
-PLAIN_EVERY_S = 5.0  # seconds between two lines of movement where there is no terminal
-
-
-class Progress:
-    """Tells what moves. Implements the engine's `Listener`; called with a line it is a `ports.Progress`."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        self._began = time.monotonic()
-        self._status = self._console.status("") if self._console.is_terminal else None
-        self._spoke_at = 0.0
-        self._phase = ""
-        self._told = ""
-        self._running = False
-
-    def __call__(self, line: str) -> None:
-        """Tell that something moved."""
-        if self._status is not None:
-            self._status.update(f"{self._clock()} {self._phase}  [dim]{_plain(line)}[/]")
-        elif time.monotonic() - self._spoke_at > (PLAIN_EVERY_S if line != self._told else PLAIN_SAME_S):
-            self._told = line
-            self._say(f"  {line}")
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Show that `name` is being done, and how long it took."""
-        began = time.monotonic()
-        self._start(name)
-        yield
-        self._end(f"[green]✓[/] {name} [dim]{time.monotonic() - began:.1f} s[/]")
-
-    def examining(self) -> None:
-        """Tell that the release is checked and the environment observed."""
-        self._start("checking the release, observing the environment")
-
-    def examined(self, plan: Plan) -> None:
-        """Tell what the plan is."""
-        steps = ", ".join(step.kind for step in plan.steps) or "nothing to do"
-        self._end(f"[green]✓[/] plan {short(plan.id)}: {steps} [dim]({_plain(plan.reason)})[/]")
-
-    def step_started(self, number: int, step: Step) -> None:
-        """Tell that a step of the plan begins."""
-        self._start(f"{number}. {summarise(step)}")
-
-    def step_moved(self, line: str) -> None:
-        """Tell that something moved inside a step."""
-        self(line)
-
-    def step_ended(self, number: int, step: Step, outcome: Outcome, *, found: bool, seconds: float) -> None:
-        """Tell what a step did."""
-        mark = "[yellow]=[/]" if found else "[green]✓[/]"
-        self._end(f"{mark} {number}. {step.kind}: {_plain(outcome.summary)} [dim]{seconds:.1f} s[/]")
-
-    def resuming(self, plan: Plan, deployment: str) -> None:
-        """Tell that an unfinished deployment is gone on with, by its own plan."""
-        self._end(f"[green]✓[/] {deployment} did not end: going on with its plan {short(plan.id)}")
-
-    def waiting(self, line: str) -> None:
-        """Tell that something does not answer and is asked again."""
-        self._end(f"[yellow]…[/] {_plain(line)}")
-
-    def verifying(self) -> None:
-        """Tell that the environment is looked at again."""
-        self._start("verifying")
-
-    def note(self, line: str) -> None:
-        """Tell something that stays on the screen."""
-        self._end(f"[yellow]![/] {_plain(line)}")
-
-    def close(self) -> None:
-        """Take the live line away."""
-        if self._status is not None and self._running:
-            self._status.stop()
-            self._running = False
-
-    def _start(self, phase: str) -> None:
-        self._phase = _plain(phase)
-        if self._status is None:
-            self._say(f"{self._phase} ...")
-            return
-        self._status.update(f"{self._clock()} {self._phase}")
-        if not self._running:
-            self._status.start()
-            self._running = True
-
-    def _end(self, line: str) -> None:
-        self.close()
-        self._say(line)
-
-    def _say(self, line: str) -> None:
-        self._spoke_at = time.monotonic()
-        self._console.print(f"{self._clock()} {line}")
-
-    def _clock(self) -> str:
-        return f"[dim]{time.monotonic() - self._began:6.1f} s[/]"
 
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -183,7 +81,7 @@ def _gate(result: Result) -> dict[str, Any]:
 def show_plan(plan: Plan, obstacles: Sequence[Result], history: Sequence[Deployment]) -> None:
     """Print a plan for people."""
     console, document = out(), plan_document(plan, obstacles, history)
-    console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {_plain(plan.reason)}")
+    console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {escape(plan.reason)}")
     if plan.steps:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("", "step", "what", "forecast", "undone by rollback"):
@@ -191,15 +89,15 @@ def show_plan(plan: Plan, obstacles: Sequence[Result], history: Sequence[Deploym
         for step in document["steps"]:
             seconds = f"{step['forecast_s']:.0f} s" if step["forecast_s"] is not None else "-"
             table.add_row(
-                str(step["id"]), step["kind"], _plain(step["summary"]), seconds, "yes" if step["reversible"] else "no"
+                str(step["id"]), step["kind"], escape(step["summary"]), seconds, "yes" if step["reversible"] else "no"
             )
         console.print(table)
     for commit in plan.commits:
         console.print(
-            f"  [dim]{commit.commit[:12]}[/] {_plain(commit.subject)} [dim]{_plain(', '.join(commit.authors))}[/]"
+            f"  [dim]{commit.commit[:12]}[/] {escape(commit.subject)} [dim]{escape(', '.join(commit.authors))}[/]"
         )
     for one in obstacles:
-        console.print(f"{_STATES[one.state]} {one.id}: {_plain(one.reason)}\n  fix: {_plain(one.fix or '')}")
+        console.print(f"{_STATES[one.state]} {one.id}: {escape(one.reason)}\n  fix: {escape(one.fix or '')}")
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -231,7 +129,7 @@ def show_verification(environment: str, found: Verification, *, seconds: float) 
     """Print what an audit found, for people."""
     console = out()
     for one in found.findings:
-        console.print(f"[red]✗[/] {_plain(one.where)} {_plain(one.what)}")
+        console.print(f"[red]✗[/] {escape(one.where)} {escape(one.what)}")
     verdict = "[green]holds[/]" if found.holds else "[red]does not hold[/]"
     console.print(
         f"{environment}: {verdict}; {found.deployments} deployments, {found.events} events, "
@@ -262,12 +160,12 @@ def explain_document(plan: Plan, results: Iterable[Result]) -> dict[str, Any]:
 def show_explained(plan: Plan, results: Sequence[Result]) -> None:
     """Print what every gate says, for people."""
     console = out()
-    console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {_plain(plan.reason)}")
+    console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {escape(plan.reason)}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("gate", "", "why", "what opens it"):
         table.add_column(heading)
     for one in results:
-        table.add_row(one.id, _STATES[one.state], _plain(one.reason), _plain(one.fix or ""))
+        table.add_row(one.id, _STATES[one.state], escape(one.reason), escape(one.fix or ""))
     console.print(table if results else "nothing to do, so no gate is asked")
 
 
@@ -332,13 +230,13 @@ def show_status(document: Mapping[str, Any]) -> None:
         took = f" in {last['duration_s']:.1f} s" if last["duration_s"] is not None else ""
         table.add_row(
             "last deployment",
-            f"{last['id']} {last['state']}{took}, by {_plain(last['by'])} at {last['started_at'][:19]}Z",
+            f"{last['id']} {last['state']}{took}, by {escape(last['by'])} at {last['started_at'][:19]}Z",
         )
         table.add_row("commit", (last["commit"] or "-")[:12])
         if last["approved_by"]:
-            table.add_row("approved by", _plain(", ".join(last["approved_by"])))
+            table.add_row("approved by", escape(", ".join(last["approved_by"])))
         if last["message"]:
-            table.add_row("because", f"[red]{_plain(last['message'].splitlines()[0])}[/]")
+            table.add_row("because", f"[red]{escape(last['message'].splitlines()[0])}[/]")
     table.add_row("rollback to", short(document["previous_release"]) if document["previous_release"] else "nothing yet")
     console.print(table)
     for deployment in document["unreviewed"]:
@@ -349,7 +247,7 @@ def show_status(document: Mapping[str, Any]) -> None:
             f"invoke approval.review --env {name} --deployment {deployment} --reason WHY"
         )
     for error in dags["import_errors"]:
-        console.print(f"[red]import error[/] {_plain(error)}")
+        console.print(f"[red]import error[/] {escape(error)}")
 
 
 def deployment_document(deployment: Deployment) -> dict[str, Any]:
@@ -402,7 +300,7 @@ def show_history(deployments: Sequence[Deployment]) -> None:
             f"{step.kind} {step.duration_ms / 1000:.0f}s" for step in one.steps if step.state != "found done"
         )
         state = f"[{colour.get(one.state, 'yellow')}]{one.state}[/]"
-        table.add_row(one.started_at[:19], one.id, one.purpose, short(one.release), state, took, steps, _plain(one.by))
+        table.add_row(one.started_at[:19], one.id, one.purpose, short(one.release), state, took, steps, escape(one.by))
     console.print(table)
 
 
@@ -440,7 +338,7 @@ def show_infrastructure(environment: str, facts: InfrastructureFacts) -> None:
     ):
         for address in addresses:
             holds = "  [red]holds data[/]" if address in facts.destroys_data else ""
-            console.print(f"{sign} {_plain(address)}{holds}")
+            console.print(f"{sign} {escape(address)}{holds}")
     console.print(
         f"{environment}: {len(facts.creates)} to create, {len(facts.updates)} to update, "
         f"{len(facts.replaces)} to replace, {len(facts.deletes)} to delete"
@@ -497,8 +395,3 @@ def show_dags(document: Mapping[str, Any]) -> None:
         )
         table.add_row(dag["dag_id"], dag["version"] or "-", runs or "none yet")
     out().print(table)
-
-
-def _plain(text: str) -> str:
-    """Return text with what rich would read as markup escaped."""
-    return escape(text)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import botocore.exceptions
 
@@ -36,6 +36,7 @@ from slipway.sandbox.platform import Platform
 Progress = Callable[[str], None]
 Bootstrapped = Literal["not at all", "partly", "whole"]
 Role = Literal["deployer", "approver"]
+Purpose = Literal["evidence", "approvals"]  # of a key that signs
 
 
 class Site:
@@ -91,9 +92,14 @@ class Site:
         """What changes need, as the work tree says it."""
         return load_policy(self.project / "config" / "policy.toml")
 
-    def signer(self, purpose: Literal["evidence", "approvals"]) -> KmsSigner:
+    @cached_property
+    def _signers(self) -> Mapping[Purpose, KmsSigner]:
+        name = f"{self.environment.aws.prefix}-{self.environment.name}"
+        return {purpose: KmsSigner(self.aws.kms, f"alias/{name}-{purpose}") for purpose in get_args(Purpose)}
+
+    def signer(self, purpose: Purpose) -> KmsSigner:
         """Return what signs with one of the environment's keys; only its public half is open to everybody."""
-        return KmsSigner(self.aws.kms, f"alias/{self.environment.aws.prefix}-{self.environment.name}-{purpose}")
+        return self._signers[purpose]
 
     def publish(self, *, subject: str, text: str) -> str:
         """Send a message to the environment's topic and return its id. Side effects: one message.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 from invoke import Context, task
 
@@ -14,12 +14,12 @@ from slipway.adapters.signing import keys_in
 from slipway.errors import ConfigurationError, Tampered
 from slipway.operation import open_site
 from slipway.record import Record
+from slipway.site import Purpose
 from slipway.story import story
 from slipway.tasks.boundary import PROJECT, boundary
 
 _ENV = "the environment: dev, staging or prod"
 _JSON = "print one JSON document on standard output"
-_KEYS: tuple[Literal["evidence", "approvals"], ...] = ("evidence", "approvals")
 _DEPLOYMENT = "the deployment's id; the last one when not given"
 
 
@@ -130,5 +130,5 @@ def key(_: Context, env: str) -> None:
     """
     with open_site(PROJECT, env, start=False) as site:
         site.require_journal()
-        for purpose in _KEYS:
+        for purpose in get_args(Purpose):
             print(site.signer(purpose).verification_key.pem, end="")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from invoke.exceptions import Exit
 
 from slipway.errors import Interrupted, SlipwayError
-from slipway.render import Progress
+from slipway.progress import Progress
 
 PROJECT = Path(__file__).resolve().parents[2]
 _Body = TypeVar("_Body", bound=Callable[..., Any])

@@ -16,6 +16,7 @@ from slipway.launch import Launch, Order, judge, launch
 from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
 from slipway.operation import Operation, bootstrap, open_site, operate, operate_earlier
 from slipway.plan import Plan
+from slipway.progress import Progress
 from slipway.record import Record
 from slipway.release import short
 from slipway.rollback import Live, live_in, previous_deployment, rollback_target
@@ -141,7 +142,7 @@ def _refused(verdict: Verdict, env: str) -> Blocked:
     return Blocked(f"not open: {said}", fix=f"do what is said beside each, then: invoke deploy --env {env}")
 
 
-def _examine(site: Site, shown: render.Progress) -> tuple[Operation, Observation, Plan]:
+def _examine(site: Site, shown: Progress) -> tuple[Operation, Observation, Plan]:
     """Return what a deployment of the commit checked out would be, told as it is found out."""
     site.require_bootstrapped()
     operation = operate(site)
@@ -183,7 +184,7 @@ def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
         render.show_history(newest)
 
 
-def _bootstrap_embedded(site: Site, revision: str, shown: render.Progress) -> None:
+def _bootstrap_embedded(site: Site, revision: str, shown: Progress) -> None:
     """Bootstrap an embedded environment that never was; a real account is bootstrapped on purpose, once."""
     if site.bootstrapped() == "whole":
         return

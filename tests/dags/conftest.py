@@ -12,26 +12,10 @@ import pytest
 
 from slipway.adapters.surroundings import without_aws
 from slipway.sandbox.environment import ensure_airflow
+from tests.version import VERSION
 
 PROJECT = Path(__file__).parents[2]
 DAGS = PROJECT / "dags"
-START = "2026-03-01"
-VERSION = {
-    "version": "v1",
-    "release": "r1",
-    "slot": "3F2A9C1B",
-    "environment": "staging",
-    "settings": {
-        "landing_bucket": "landing",
-        "sources_bucket": "sources",
-        "source_schema": "core",
-        "raw_database": "STAGING_RAW",
-        "analytics_database": "STAGING_ANALYTICS",
-        "ops_database": "STAGING_OPS",
-        "schedule_start": START,
-        "dbt_threads": 4,
-    },
-}
 TIMEOUT_S = 120  # a first import compiles Airflow's modules
 
 

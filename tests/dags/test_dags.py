@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.dags.conftest import DAGS, START
+from tests.dags.conftest import DAGS
+from tests.version import START
 
 LOADS = ("card_transactions", "customers", "ledger_postings", "fx_rates", "settlement_files")
 ALL = (*LOADS, "finance_daily")

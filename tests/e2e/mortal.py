@@ -30,7 +30,7 @@ from slipway.errors import StepFailed
 from slipway.launch import Order, launch
 from slipway.operation import Operation, open_site, operate, operate_earlier
 from slipway.ports import Effects, Outcome, Progress
-from slipway.render import Progress as Shown
+from slipway.progress import Progress as Shown
 from slipway.rollback import live_in, rollback_target
 from slipway.step import (
     ApplyInfrastructure,

@@ -13,24 +13,9 @@ import pytest
 
 from slipway.adapters.dag_gate import GateReport, check
 from slipway.sandbox.environment import ensure_airflow
+from tests.version import VERSION
 
 PROJECT = Path(__file__).parents[2]
-VERSION = {
-    "version": "v1",
-    "release": "r1",
-    "slot": "3F2A9C1B",
-    "environment": "staging",
-    "settings": {
-        "landing_bucket": "landing",
-        "sources_bucket": "sources",
-        "source_schema": "core",
-        "raw_database": "STAGING_RAW",
-        "analytics_database": "STAGING_ANALYTICS",
-        "ops_database": "STAGING_OPS",
-        "schedule_start": "2026-03-01",
-        "dbt_threads": 4,
-    },
-}
 TIMEOUT_S = 4.0  # a file may take; the endless ones take all of it
 LEAKS = {  # what a deployer's shell may hold, and no DAG may see
     "TOKEN": "t0p-secret",

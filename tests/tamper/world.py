@@ -85,10 +85,14 @@ class World:
     target: Target = field(init=False)
 
     def __post_init__(self) -> None:
-        self.record = Record(self.site)
         self.target = Target(bucket=self.site.bucket)
 
     # ---- what people do ----------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> Record:
+        """The record, as a new command would see it."""
+        return Record(self.site)
 
     def approve(self, plan: Plan, person: str, kind: ApprovalKind = "approval") -> str:
         """Have a person sign a plan, as themselves; return the key."""
@@ -169,7 +173,7 @@ class World:
             unreviewed=self.record.unreviewed(),
             breaks_glass=breaks_glass,
         )
-        verdict = gate.judge(case, self.record.live_policy())
+        verdict = gate.judge(case, self.record.live_policy)
         assert verdict.is_open, verdict.obstacles
         work = engine.Assignment(
             plan=plan, deployment=deployment, by=self.site.who(), permission=launch.permission_of(verdict)

@@ -27,6 +27,7 @@ from slipway.adapters.terraform_failure import LockVanished
 from slipway.config import Environment
 from slipway.errors import Blocked, Stale, StepFailed
 from slipway.observation import InfrastructureFacts
+from slipway.plan import infrastructure_step
 from slipway.sandbox.aws import terraform_environment
 from slipway.sandbox.aws.instance import Instance
 from slipway.step import ApplyInfrastructure
@@ -114,17 +115,9 @@ def quiet(line: str) -> None: ...
 
 
 def step_of(facts: InfrastructureFacts) -> ApplyInfrastructure:
-    assert facts.plan_sha256 is not None
-    return ApplyInfrastructure(
-        plan_sha256=facts.plan_sha256,
-        creates=facts.creates,
-        updates=facts.updates,
-        replaces=facts.replaces,
-        deletes=facts.deletes,
-        destroys_data=facts.destroys_data,
-        serial=facts.serial,
-        lineage=facts.lineage,
-    )
+    step = infrastructure_step(facts)
+    assert step is not None
+    return step
 
 
 def test_a_bootstrap_makes_what_is_not_there_and_then_nothing(bench: Bench) -> None:

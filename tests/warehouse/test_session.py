@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from slipway.adapters.process import WATCH_S, run
 from slipway.adapters.snowflake import LoginRefused, MissingObject, Session, SnowflakeFacts
 from slipway.config import Principal
-from slipway.errors import ConfigurationError, NotBootstrapped, Unavailable
+from slipway.errors import ConfigurationError, Locked, NotBootstrapped, Unavailable
 from tests.dbt.warehouse import Server
 from tests.warehouse.place import Place
 
@@ -97,6 +99,23 @@ def test_an_account_that_does_not_know_the_deployer_is_not_bootstrapped(server: 
     assert not SnowflakeFacts(
         session_of(server, STRANGER, key_file=key), server.environment.warehouse
     ).is_bootstrapped()
+
+
+def test_a_deployer_that_lost_its_lease_changes_nothing_more_and_ends_the_tool_that_would(server: Server) -> None:
+    session = session_of(server)
+    session.rows("SELECT 1")
+
+    def lost() -> None:
+        raise Locked("lost")
+
+    session.guard = lost
+    with pytest.raises(Locked):
+        session.run("CREATE DATABASE NEVER_MADE")
+    assert session.rows("SHOW DATABASES LIKE 'NEVER_MADE'") == []
+    began = time.monotonic()
+    with pytest.raises(Locked):
+        run(["sleep", "60"], environment=os.environ, on_line=print, timeout_s=60, watch=session.require_answer)
+    assert time.monotonic() - began < WATCH_S + 5
 
 
 def session_of(server: Server, principal: Principal | None = None, *, key_file: Path | None = None) -> Session:
