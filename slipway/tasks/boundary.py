@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +33,12 @@ def boundary(body: _Body) -> _Body:
     @wraps(body)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
-            return body(*arguments, **options)
+            result = body(*arguments, **options)
+            sys.stdout.flush()  # here and not at the end of the process, where nobody catches what it raises
+            return result
+        except BrokenPipeError as error:  # whoever read, `head` for one, has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=128 + signal.SIGPIPE) from error
         except KeyboardInterrupt as error:
             raise Exit("stopped; the same command again goes on where it was", code=Interrupted.exit_code) from error
         except SlipwayError as error:

@@ -82,6 +82,22 @@ def test_objects_items_keys_and_roles_outlive_the_process(tmp_path: Path, end: s
         assert client("iam", second).get_role(RoleName="kept")["Role"]["RoleName"] == "kept"
 
 
+def test_what_cannot_be_read_is_told_and_left_as_it_is(tmp_path: Path) -> None:
+    with served(tmp_path, ended_by=signal.SIGTERM) as first:
+        client("s3", first).create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    (file,) = (tmp_path / "state").glob("s3-*.pickle")
+    file.write_bytes(half := file.read_bytes()[:200])
+    command = [sys.executable, "-m", "slipway.sandbox.aws", "serve", "--ready-file", str(tmp_path / "ready.json")]
+    refused = subprocess.run(
+        [*command, "--state", str(tmp_path / "state")], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert refused.returncode == 2
+    assert f"{file} cannot be read" in refused.stderr
+    assert "sandbox.down" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert file.read_bytes() == half
+
+
 def wait_until_kept(state: Path) -> None:
     """Return when no file of the state has changed for longer than the server waits before it writes."""
     deadline = time.monotonic() + 20

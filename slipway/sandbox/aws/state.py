@@ -7,7 +7,6 @@ and once more when requests have ceased. A kill loses what the last quarter of a
 from __future__ import annotations
 
 import io
-import logging
 import os
 import pickle
 import time
@@ -30,7 +29,7 @@ from moto.backends import get_backend
 from moto.core.responses import BaseResponse
 from moto.s3.utils import _VersionedKeyStore
 
-log = logging.getLogger("slipway.sandbox.aws.state")
+from slipway.errors import ConfigurationError
 
 TICK_S = 0.25
 TRAILING_S = 1.0  # a request noted as it began may end after the save that followed
@@ -56,15 +55,22 @@ class Memory:
         ]
 
     def recall(self) -> None:
-        """Put back what was kept. A file that cannot be read is logged and left out."""
+        """Put back what was kept.
+
+        Raises:
+            ConfigurationError: a file cannot be read; nothing was put back that it does not go with.
+        """
         for service, file in self._files.items():
             if not file.exists():
                 continue
             try:
                 kept = pickle.loads(file.read_bytes())  # noqa: S301 - written by this very class
-            except Exception:
-                log.exception("%s cannot be read; %s starts empty", file, service)
-                continue
+            except Exception as error:  # pickle raises whatever the bytes lead it to
+                # Without it the others would name keys, buckets and states that are not there.
+                raise ConfigurationError(
+                    f"{file} cannot be read: {error!r}",
+                    fix="./invoke sandbox.down; rm -r .sandbox  (the embedded platform then begins anew)",
+                ) from error
             accounts = get_backend(service)
             for account, regions in kept.items():
                 for region, backend in regions.items():
