@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from slipway import config
 from slipway.adapters.evidence_bucket import EvidenceBucket, checked
 from slipway.adapters.signing import PublicKey
 from slipway.approval import Signed, authors_of, is_reviewed, lacking
-from slipway.audit import JournalItem, Records
+from slipway.audit import JournalItem, Kept, Records, checkpoint_key
 from slipway.deployment import Deployment, Event, EventKind, forecast_ms
 from slipway.errors import ConfigurationError, JournalError, NotBootstrapped
 from slipway.evidence import (
@@ -32,6 +33,7 @@ from slipway.evidence import (
     Checkpoint,
     Head,
     bundle_of,
+    copies_in,
     ended,
 )
 from slipway.operation import Operation
@@ -230,9 +232,14 @@ class Record:
             policy=bucket.document(f"policies/{policy}.json") if policy else None,
             approvals=[json.loads(one) for one in envelopes],
             approvals_key=self.site.signer("approvals").verification_key.pem if envelopes else None,
+            checkpoints=[json.loads(one) for one in self._checkpoints_of(own)],
             components={name: manifest.component_digest(name) for name in manifest.components} if manifest else {},
         )
         return self._evidence.seal(bundle, self.site.signer("evidence"))
+
+    def _checkpoints_of(self, own: Iterable[Event]) -> list[bytes]:
+        keys = (checkpoint_key(event.seq) for event in own if event.kind in BEGINNINGS)
+        return [content for content in map(self._evidence.content, keys) if content is not None]
 
     # ---- audit -------------------------------------------------------------------------------------------------
 
@@ -242,22 +249,35 @@ class Record:
         approver = self.site.signer("approvals").verification_key
         bucket = self.site.bucket
         with ThreadPoolExecutor(max_workers=4) as pool:
-            bundles = pool.submit(evidence.kept, "deployments/", PAYLOAD_TYPE, signer)
-            checkpoints = pool.submit(evidence.kept, "checkpoints/", CHECKPOINT_TYPE, signer)
-            approvals = pool.submit(evidence.kept, "approvals/", APPROVAL_TYPE, approver)
-            reviews = pool.submit(evidence.kept, "reviews/", REVIEW_TYPE, approver)
+            reading = pool.submit(evidence.kept, "deployments/", PAYLOAD_TYPE, signer)
             items = self.site.journal.items()
+            bundles = reading.result()
+            copies = _copies_in(bundles)
+            checkpoints = pool.submit(evidence.kept, "checkpoints/", CHECKPOINT_TYPE, signer, copies)
+            approvals = pool.submit(evidence.kept, "approvals/", APPROVAL_TYPE, approver, copies)
+            reviews = pool.submit(evidence.kept, "reviews/", REVIEW_TYPE, approver)
             return Records(
                 environment=self.site.environment.name,
                 journal=items,
-                plans=bucket.digests("plans", _named("plan", items)),
-                policies=bucket.digests("policies", _named("policy", items)),
-                bundles=bundles.result(),
+                plans=bucket.digests("plans", _named("plan", items), copies),
+                policies=bucket.digests("policies", _named("policy", items), copies),
+                bundles=bundles,
                 checkpoints=checkpoints.result(),
                 approvals=approvals.result(),
                 reviews=reviews.result(),
                 approvals_key=approver.pem,
             )
+
+
+def _copies_in(bundles: Iterable[Kept]) -> dict[str, bytes]:
+    """Return what the bundles hold of other objects, by the tag under which S3 lists an object of these bytes.
+
+    The tag is the MD5 of an object that is not encrypted with a key of KMS; others are listed under one that is in no
+    bundle, and are fetched. To pass for a copy other bytes would need the MD5 of bytes that somebody else signed.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+    """
+    copies = (copy for one in bundles for copy in copies_in(one.statement or {}))
+    return {hashlib.md5(copy, usedforsecurity=False).hexdigest(): copy for copy in copies}
 
 
 class _Anchored:

@@ -14,8 +14,9 @@ pytest_plugins = ["tests.report"]
 
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "USER", "VIRTUAL_ENV", "TERM")
 KEPT_PREFIXES = ("SSL_", "PIP_", "UV_", "TF_", "REQUESTS_", "LC_", "COVERAGE_", "PYTEST_", "XDG_")
-# In the house of tests/e2e: a fresh one first, then what finds it deployed.
-HOUSE = ("corridor", "mistakes", "prod", "canary", "kill", "stop", "outage")
+# The houses of tests/e2e, built at the same time when there are workers; in each a fresh one first, then what finds it
+# deployed.
+HOUSES = (("corridor", "mistakes", "canary"), ("prod", "kill", "stop", "outage"))
 FIRST = ("e2e", "airflow")  # the longest first, so that no worker ends with one of them alone
 
 
@@ -23,15 +24,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest folders."""
     here = Path(__file__).parent
     order = {folder: place for place, folder in enumerate(FIRST)}
-    rooms = {here / "e2e" / f"test_{name}.py": place for place, name in enumerate(HOUSE)}
+    names = (name for house in HOUSES for name in house)
+    rooms = {here / "e2e" / f"test_{name}.py": place for place, name in enumerate(names)}
     items.sort(key=lambda item: (order.get(item.path.relative_to(here).parts[0], len(FIRST)), rooms.get(item.path, 0)))
 
 
 class FolderScheduling(LoadScopeScheduling):
-    """Gives a folder's tests to one worker, in their order: they share servers."""
+    """Gives a folder's tests to one worker, in their order: they share servers. Each house is a folder of its own."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid.split("/")[1]
+        _, folder, file, *_ = nodeid.partition("::")[0].split("/")
+        if folder != "e2e":
+            return folder
+        name = file.removeprefix("test_").removesuffix(".py")
+        return f"{folder} {next(place for place, house in enumerate(HOUSES) if name in house)}"
 
 
 @pytest.hookimpl(optionalhook=True)

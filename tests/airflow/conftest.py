@@ -287,7 +287,7 @@ def wait_until(reached: Callable[[], bool], what: str, timeout_s: float = 60.0) 
     return time.monotonic() - began
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench = Bench(tmp_path_factory.mktemp("platform"))
     try:

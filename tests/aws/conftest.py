@@ -16,7 +16,7 @@ Client = Callable[[str], Any]
 CREDENTIALS = {"aws_access_key_id": "embedded", "aws_secret_access_key": "embedded", "region_name": REGION}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running(tmp_path_factory.mktemp("aws")) as started:
         yield started

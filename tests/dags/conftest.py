@@ -19,7 +19,7 @@ DAGS = PROJECT / "dags"
 TIMEOUT_S = 120  # a first import compiles Airflow's modules
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The probe's report, made by the Airflow that production's DAGs run on."""
     home = tmp_path_factory.mktemp("airflow")

@@ -27,7 +27,7 @@ DAY0 = date(2026, 3, 12)  # the rates of two days before it are corrected late
 WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory, aws_endpoint: str) -> Iterator[Server]:
     """A migrated staging account."""
     with serve(tmp_path_factory.mktemp("warehouse"), aws_endpoint=aws_endpoint) as server:
@@ -36,36 +36,36 @@ def server(tmp_path_factory: pytest.TempPathFactory, aws_endpoint: str) -> Itera
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def project(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with project_on(server, tmp_path_factory.mktemp("dbt")) as project:
         yield project
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def transformer(server: Server) -> Iterator[Session]:
     with server.session(server.environment.warehouse.transformer) as session:
         yield session
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def parsed(project: Project) -> Outcome:
     return project.run("parse")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built_empty(project: Project, parsed: Outcome) -> Outcome:
     """The build of a first deployment, before any pipeline ran."""
     return project.run("build", "--full-refresh")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def manifest(project: Project, parsed: Outcome) -> dict[str, Any]:
     """The project as dbt knows it."""
     return project.manifest()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def feed(server: Server, postgres: PostgresEndpoint, s3: Any) -> Feed:
     postgres.create_database(DATABASE)
     return Feed(
@@ -78,7 +78,7 @@ def feed(server: Server, postgres: PostgresEndpoint, s3: Any) -> Feed:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built_first(project: Project, built_empty: Outcome, feed: Feed) -> Outcome:
     """The build after the first logical dates, while the newest files have not come yet."""
     feed.seed(late_files=False)
@@ -87,7 +87,7 @@ def built_first(project: Project, built_empty: Outcome, feed: Feed) -> Outcome:
     return project.run("build", *WITHOUT_UNIT_TESTS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built(project: Project, built_first: Outcome, feed: Feed) -> Outcome:
     """The build after corrections, late rows and late files came with the last logical date."""
     feed.seed()

@@ -41,10 +41,12 @@ def facts(house: House) -> dict[str, Any]:
     """Return what is live, and one total that readers see."""
     if any(part.state != "running" for part in Platform(house.root).status()):
         house.invoke("sandbox.up")
-    status = house.invoke("status", "--env", "staging", "--json").json
+    with house.site() as site:
+        seen = site.observe_live()
     rows = house.rows("READER", "SELECT COUNT(*), SUM(AMOUNT) FROM STAGING_MARTS.FINANCE.FCT_CARD_TRANSACTIONS")
-    kept = {key: status[key] for key in ("release", "version")}
-    return {**kept, "published": status["slots"]["published"], "dags": status["dags"]["on_release"], "rows": rows}
+    dags = seen.orchestrator.versions
+    assert seen.pointer is not None
+    return {"pointer": seen.pointer, "published": seen.warehouse.published, "dags": dags, "rows": rows}
 
 
 def test_an_unknown_environment(house: House) -> None:

@@ -39,7 +39,7 @@ SOURCES, LANDING = "etl-sources", "etl-landing"
 RAW = f"{ENVIRONMENT}_RAW"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(aws_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(tmp_path_factory.mktemp("snowflake"), aws_endpoint=aws_endpoint) as server:
         with server.session(server.environment.warehouse.deployer) as session:
@@ -68,7 +68,7 @@ class Stored:
     port: int | None = None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def loader(server: Server) -> Stored:
     """The loader's connection, as the embedded platform hands it to Airflow."""
     loader = server.environment.warehouse.loader
@@ -87,7 +87,7 @@ def loader(server: Server) -> Stored:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def source_dsn(postgres: PostgresEndpoint, s3: Any) -> str:
     postgres.create_database("etl")
     dsn = postgres.dsn("etl")
@@ -175,7 +175,7 @@ class Platform:
                 admin.run(f"GRANT {privileges} ON TABLE {relation} TO ROLE {ENVIRONMENT}_LOADER")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def warehouse(loader: Stored) -> Iterator[Any]:
     parameters = warehouse_parameters(loader, query_tag="slipway/r1/test")
     with closing(snowflake.connector.connect(**parameters, login_timeout=10)) as connection:

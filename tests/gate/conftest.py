@@ -121,7 +121,7 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     """Every broken file beside two good ones, checked from a shell that holds what must not leak."""
     folder = write(

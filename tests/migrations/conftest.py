@@ -11,13 +11,13 @@ from tests.dbt.warehouse import Server, serve
 from tests.migrations.migration import Migrated
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(tmp_path_factory.mktemp("migrations")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def staging(server: Server) -> Iterator[Migrated]:
     """Staging as the bootstrap leaves it, and then as the tests that follow one another leave it."""
     with server.session(server.environment.warehouse.deployer) as session:

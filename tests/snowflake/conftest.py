@@ -26,7 +26,7 @@ Connect = Callable[..., Any]
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """An embedded AWS whose bucket holds the files to load; gives the variables its clients need."""
     with running(tmp_path_factory.mktemp("aws")) as instance:
@@ -47,7 +47,7 @@ def s3_client(variables: dict[str, str]) -> Any:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Local files that PUT takes."""
     folder = tmp_path_factory.mktemp("files")
@@ -55,7 +55,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder on no disk where there is one: the contract waits for no platter. Survival is tested on a disk."""
     if not os.access(MEMORY, os.W_OK):
@@ -65,13 +65,13 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(memory: Path, aws: dict[str, str]) -> Iterator[Server]:
     with Server(memory / "server", variables=aws) as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded(memory: Path, aws: dict[str, str]) -> Iterator[Connect]:
     with in_process(memory / "embedded", s3=s3_client(aws)) as connect:
         yield connect
@@ -127,12 +127,12 @@ class Backend:
             self._cursor.execute(f"CREATE OR REPLACE SCHEMA {database}.S CLONE PATTERN.S")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def over_the_wire(server: Server) -> Backend:
     return Backend(server.connect)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def at_home(embedded: Connect) -> Backend:
     return Backend(embedded)
 

@@ -16,14 +16,14 @@ from slipway.sandbox.postgres import PostgresEndpoint
 REGION = "eu-west-1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresEndpoint]:
     root = tmp_path_factory.mktemp("sources")
     yield embedded.ensure(root)
     embedded.remove(root)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def aws_endpoint() -> Iterator[str]:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -33,7 +33,7 @@ def aws_endpoint() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def s3(aws_endpoint: str) -> Any:
     return boto3.client(
         "s3",

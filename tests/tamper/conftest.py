@@ -32,7 +32,7 @@ class Row:
 ROWS = pytest.StashKey[list[Row]]()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("aws")
     with running(folder) as instance:
@@ -41,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def everything(world: World) -> Attacker:
     """The attacker, who saw everything before anything was bent."""
     return Attacker(world.site)

@@ -30,13 +30,13 @@ class Applied:
     events: tuple[Any, ...]  # of the apply
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with running(tmp_path_factory.mktemp("aws")) as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(instance: Instance) -> Callable[[str], Any]:
     def make(service: str) -> Any:
         return boto3.client(
@@ -50,18 +50,18 @@ def client(instance: Instance) -> Callable[[str], Any]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("build")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def backend(client: Callable[[str], Any]) -> dict[str, str]:
     ensure_state_bucket(client("s3"), STATE_BUCKET, REGION)
     return {"bucket": STATE_BUCKET, "region": REGION}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def staging(instance: Instance, build: Path, backend: dict[str, str]) -> Applied:
     terraform = Terraform(
         ROOT / "terraform/environments/staging",

@@ -14,19 +14,19 @@ from tests.warehouse.place import Place, bare_place
 _numbers = count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serve(tmp_path_factory.mktemp("warehouse")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployer(server: Server) -> Iterator[Session]:
     with server.session(server.environment.warehouse.deployer) as session:
         yield session
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def admin(server: Server) -> Iterator[Session]:
     with server.session(ADMIN) as session:
         yield session

@@ -82,6 +82,9 @@ class _Tunnel(BaseHTTPRequestHandler):
         except Exception:
             log.exception("%s https://%s%s failed", self.command, self._host, self.path)
             status, headers, content = 500, {}, b"the embedded AWS failed; its log says why"
+        if int(status) >= 400:
+            asked = self.headers.get("X-Amz-Target") or f"{self.command} {self._host}{self.path}"
+            log.info("%s: %s, %s", asked, status, self.headers.get("Amz-Sdk-Request", "asked once"))
         self._send(status, headers, content)
 
     def _dispatch(self, body: bytes) -> tuple[int, Mapping[str, Any], Any]:
