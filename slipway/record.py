@@ -22,7 +22,7 @@ from slipway.adapters.evidence_bucket import EvidenceBucket, checked
 from slipway.adapters.signing import PublicKey
 from slipway.approval import Signed, authors_of, is_reviewed, lacking
 from slipway.audit import JournalItem, Kept, Records, checkpoint_key
-from slipway.deployment import Deployment, Event, EventKind, forecast_ms
+from slipway.deployment import Deployment, Event, EventKind, fold, forecast_ms
 from slipway.errors import ConfigurationError, JournalError, NotBootstrapped
 from slipway.evidence import (
     APPROVAL_TYPE,
@@ -165,9 +165,12 @@ class Record:
 
     def require_anchored(self, events: Sequence[Event]) -> None:
         """Return when the journal holds the newest head that was signed; raise `JournalError` when it does not."""
+        look = f"invoke audit.verify --env {self.site.environment.name}, before anything else is deployed"
         try:
             names = sorted(self._evidence.names("checkpoints/"))
-        except NotBootstrapped:
+        except NotBootstrapped as error:
+            if any(one.state == "succeeded" and one.policy for one in fold(events)):  # it was sealed there
+                raise JournalError(f"{error.message}, where deployments were sealed", fix=look) from error
             return
         if not names:
             return
@@ -175,10 +178,7 @@ class Record:
         found = checked(names[-1], self._evidence.content(names[-1]) or b"", payload_type=CHECKPOINT_TYPE, key=key)
         head = Checkpoint.from_mapping(found.statement, origin=names[-1]).head if found.statement else None
         if head is None or not any((one.seq, one.sha256) == (head.seq, head.sha256) for one in reversed(events)):
-            raise JournalError(
-                f"the journal is not the one whose head {names[-1]} signs",
-                fix=f"invoke audit.verify --env {self.site.environment.name}, before anything else is deployed",
-            )
+            raise JournalError(f"the journal is not the one whose head {names[-1]} signs", fix=look)
 
     def may_go_on(self, deployment: Deployment, plan: Plan) -> bool:
         """Return whether what allowed a deployment when it began is still there, and would still be good."""

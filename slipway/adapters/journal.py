@@ -128,7 +128,7 @@ class DynamoJournal:
         """Return the event in `item`; raise `JournalError` unless it follows from the one before and is as written."""
         event, last = self._read(item), self._events[-1] if self._events else None
         follows = (event.seq, event.previous) == ((last.seq + 1, last.sha256) if last else (1, GENESIS))
-        if not follows or item.get("sha256") != {"S": event.sha256}:
+        if not follows or item["seq"] != {"N": str(event.seq)} or item.get("sha256") != {"S": event.sha256}:
             raise JournalError(
                 f"{self._name}: event {event.seq} was changed, or does not follow from the one before it",
                 fix="invoke audit.verify --env ENV, before anything else is deployed",

@@ -312,6 +312,16 @@ def test_nothing_is_read_from_or_written_to_a_journal_that_was_bent(aws: Aws, be
     assert [item.seq for item in again.items()] == [1, 2, 3, 4]
 
 
+def test_an_event_that_stands_under_another_number_is_noticed(aws: Aws) -> None:
+    journal = DynamoJournal(aws.dynamodb, TABLE)
+    journal.append("d-1", "step-started", {"kind": "infra", "summary": "one"})
+    item = stored(aws, 1)
+    aws.dynamodb.delete_item(TableName=TABLE, Key={"stream": {"S": "journal"}, "seq": {"N": "1"}})
+    aws.dynamodb.put_item(TableName=TABLE, Item={**item, "seq": {"N": "9"}})
+    with pytest.raises(JournalError, match="event 1 was changed, or does not follow"):
+        DynamoJournal(aws.dynamodb, TABLE).events()
+
+
 @pytest.mark.parametrize("gone", [1, 2, 3])
 def test_an_event_that_is_missing_before_the_last_is_noticed(aws: Aws, gone: int) -> None:
     journal = DynamoJournal(aws.dynamodb, TABLE)

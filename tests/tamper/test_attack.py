@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from slipway.audit import Finding, approval_key, bundle_key, checkpoint_key
 from slipway.documents import canonical, digest_of
 from slipway.errors import JournalError
 from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, Checkpoint, Head
+from slipway.record import Record
 
 from .attacker import Attacker, item_of
 from .flip import flipped, flipped_text
@@ -625,6 +627,15 @@ def test_a_head_that_the_wrong_key_signed_anchors_nothing(world: World, attacker
 
     with pytest.raises(JournalError, match=key):
         world.record.require_anchored(_journal(world).events())
+
+
+def test_a_journal_whose_evidence_is_nowhere_is_not_gone_on_with(world: World) -> None:
+    site = copy(world.site)
+    site.__dict__["evidence"] = EvidenceBucket(world.site.aws.s3, "finedge-nowhere-evidence")
+
+    Record(site).require_anchored(())  # nothing was ever sealed there
+    with pytest.raises(JournalError, match="where deployments were sealed"):
+        Record(site).require_anchored(world.events())
 
 
 def test_what_began_may_not_go_on_once_its_approvals_are_gone(world: World, attacker: Attacker) -> None:
