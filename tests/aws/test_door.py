@@ -14,6 +14,7 @@ from pathlib import Path
 import boto3
 import psutil
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 
 from slipway.adapters.surroundings import without_aws
 from slipway.sandbox.aws import python_environment, terraform_environment
@@ -102,6 +103,24 @@ def test_one_proxy_connection_serves_many_requests(through_proxy: Client, instan
 def open_connections(instance: Instance) -> int:
     connections = psutil.Process(instance.pid).net_connections(kind="tcp")
     return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == instance.proxy_port for one in connections)
+
+
+def test_an_answer_that_was_lost_is_given_again_and_nothing_is_done_twice(through_proxy: Client) -> None:
+    name = f"alias/{uuid.uuid4().hex}"
+    kms = through_proxy("kms")
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+
+    def call(request: AWSPreparedRequest, **_: object) -> None:
+        request.headers["amz-sdk-invocation-id"] = calls[-1]
+
+    kms.meta.events.register("before-send.kms.CreateAlias", call)
+    calls = ["first call"]
+    for _ in range(2):
+        kms.create_alias(AliasName=name, TargetKeyId=key)
+    calls.append("second call")
+    for _ in range(2):
+        with pytest.raises(kms.exceptions.AlreadyExistsException):
+            kms.create_alias(AliasName=name, TargetKeyId=key)
 
 
 @pytest.mark.parametrize("host", ["example.com:443", "amazonaws.com.example.com:443", "registry.terraform.io:443"])

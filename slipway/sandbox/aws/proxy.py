@@ -4,14 +4,19 @@ Rules:
 - `CONNECT` is granted to AWS host names only; anything else gets 403 with the reason. No socket is ever opened.
 - Connections stay open between requests, as AWS's do: Terraform's parallel operations reuse them.
 - Every answer carries its length; a failure inside a backend is a 500 in the log, which AWS clients retry.
+- An answer is given again to whoever lost it. On a busy machine Terraform's provider now and then (a few times in ten
+  thousand) hangs up on an answer that came within a millisecond, and asks once more under the same invocation id. Over
+  a network that does not happen; here a thing would be made twice, and the second time it exists already.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
 from typing import Any
 
 from moto.moto_proxy.proxy3 import MotoRequestHandler
@@ -24,6 +29,10 @@ log = logging.getLogger("slipway.sandbox.aws.proxy")
 _AWS_HOST = re.compile(r"^([a-z0-9][a-z0-9.-]*\.)?(amazonaws\.com|api\.aws)$")
 _IDLE_S = 60
 _BODYLESS = frozenset({204, 304})
+_REMEMBERED = 512  # answers that can be given again
+_READS = frozenset({"GET", "HEAD"})  # done again without harm, and large
+_FAILED = 500  # from here on an answer is no answer: what is asked again is done again
+_Answer = tuple[int, Mapping[str, Any], Any]
 
 
 class ProxyServer(ThreadingHTTPServer):
@@ -36,10 +45,31 @@ class ProxyServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Tunnel)
         self.certificates = certificates
         self.dispatcher = MotoRequestHandler(self.server_address[1])
+        self.answers = _Answers()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what a connection died of; clients that hang up early are not worth a traceback."""
         log.info("connection from %s ended early", client_address, exc_info=log.isEnabledFor(logging.DEBUG))
+
+
+class _Answers:
+    """The last answers, by what an SDK names one call of its user's, however often it asks."""
+
+    def __init__(self) -> None:
+        self._lock, self._kept = Lock(), OrderedDict[tuple[str | None, ...], _Answer]()
+
+    def given(self, asked: tuple[str | None, ...]) -> _Answer | None:
+        with self._lock:
+            return self._kept.get(asked)
+
+    def remember(self, asked: tuple[str | None, ...], answer: _Answer) -> None:
+        invocation, command, *_ = asked
+        if not invocation or command in _READS or int(answer[0]) >= _FAILED:
+            return
+        with self._lock:
+            self._kept[asked] = answer
+            if len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
 
 
 class _Tunnel(BaseHTTPRequestHandler):
@@ -77,17 +107,24 @@ class _Tunnel(BaseHTTPRequestHandler):
         if self._host is None:
             self._send(403, {}, b"plain HTTP is not served here: use the server door or a CONNECT tunnel")
             return
-        try:
-            status, headers, content = self._dispatch(body)
-        except Exception:
-            log.exception("%s https://%s%s failed", self.command, self._host, self.path)
-            status, headers, content = 500, {}, b"the embedded AWS failed; its log says why"
+        asked = (self.headers.get("Amz-Sdk-Invocation-Id", ""), self.command, self._host, self.path)
+        found = self.server.answers.given(asked)
+        status, headers, content = found or self._fresh(body)
+        if found is None:
+            self.server.answers.remember(asked, (status, headers, content))
         if int(status) >= 400:
-            asked = self.headers.get("X-Amz-Target") or f"{self.command} {self._host}{self.path}"
-            log.info("%s: %s, %s", asked, status, self.headers.get("Amz-Sdk-Request", "asked once"))
+            what = self.headers.get("X-Amz-Target") or f"{self.command} {self._host}{self.path}"
+            log.info("%s: %s, %s", what, status, self.headers.get("Amz-Sdk-Request", "asked once"))
         self._send(status, headers, content)
 
-    def _dispatch(self, body: bytes) -> tuple[int, Mapping[str, Any], Any]:
+    def _fresh(self, body: bytes) -> _Answer:
+        try:
+            return self._dispatch(body)
+        except Exception:
+            log.exception("%s https://%s%s failed", self.command, self._host, self.path)
+            return _FAILED, {}, b"the embedded AWS failed; its log says why"
+
+    def _dispatch(self, body: bytes) -> _Answer:
         host = f"https://{self.headers.get('Host', self._host)}"
         try:
             answer = self.server.dispatcher.parse_request(self.command, host, self.path, self.headers, body)
