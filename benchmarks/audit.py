@@ -145,7 +145,6 @@ def tell_many(world: World, deployments: int) -> int:
         def seal(job: tuple[list[Event], Plan, bytes]) -> list[tuple[str, str, bytes]]:
             own, planned, envelope = job
             head = Checkpoint(environment=NAME, head=Head(seq=own[0].seq, sha256=own[0].sha256))
-            anchor = signed(head.to_bytes(), CHECKPOINT_TYPE, evidence)
             bundle = bundle_of(
                 own,
                 environment=NAME,
@@ -154,13 +153,12 @@ def tell_many(world: World, deployments: int) -> int:
                 policy=policy,
                 approvals=[json.loads(envelope)],
                 approvals_key=pem,
-                checkpoints=[json.loads(anchor)],
                 components={},
             )
             assert ended(own) == {own[0].deployment: [own[-1].seq]}
             bucket = world.site.evidence.bucket
             return [
-                (bucket, checkpoint_key(own[0].seq), anchor),
+                (bucket, checkpoint_key(own[0].seq), signed(head.to_bytes(), CHECKPOINT_TYPE, evidence)),
                 (
                     bucket,
                     bundle_key(own[0].deployment, own[-1].seq),

@@ -49,7 +49,6 @@ class Bundle(Document):
         policy: the policy's document; its digest is named by the plan. None for a plan that names none.
         approvals: the envelopes that counted, as they were signed.
         approvals_key: the public key they verify with, PEM.
-        checkpoints: the envelopes of the checkpoints at its beginnings, as they were signed.
         components: component of the release -> digest.
         events: the deployment's events, in the order of the journal.
     """
@@ -62,7 +61,6 @@ class Bundle(Document):
     policy: dict[str, Any] | None
     approvals: tuple[dict[str, Any], ...]
     approvals_key: str | None
-    checkpoints: tuple[dict[str, Any], ...] = ()
     components: dict[str, str]
     events: tuple[Event, ...]
 
@@ -90,7 +88,6 @@ def bundle_of(
     policy: Mapping[str, Any] | None,
     approvals: Iterable[Mapping[str, Any]],
     approvals_key: str | None,
-    checkpoints: Iterable[Mapping[str, Any]],
     components: Mapping[str, str],
 ) -> Bundle:
     """Return the bundle of the deployment that `ending` ended. No side effects; the same journal makes the same bundle.
@@ -108,7 +105,6 @@ def bundle_of(
         policy=dict(policy) if policy is not None else None,
         approvals=tuple(dict(one) for one in approvals),
         approvals_key=approvals_key,
-        checkpoints=tuple(dict(one) for one in checkpoints),
         components=dict(components),
         events=own,
     )
@@ -124,16 +120,6 @@ def statement_of(bundle: Bundle) -> bytes:
             "predicate": bundle.model_dump(mode="json"),
         }
     )
-
-
-def copies_in(statement: Mapping[str, Any]) -> tuple[bytes, ...]:
-    """Return what a bundle's statement holds of other objects that are kept, each as it is kept there."""
-    said = statement.get("predicate")
-    if not isinstance(said, dict):
-        return ()
-    lists = (said.get(name) for name in ("approvals", "checkpoints"))
-    held = (said.get("plan"), said.get("policy"), *(one for found in lists if isinstance(found, list) for one in found))
-    return tuple(canonical(one) for one in held if isinstance(one, dict))
 
 
 def problems_of(statement: Mapping[str, Any], bundle: Bundle) -> tuple[str, ...]:

@@ -205,8 +205,16 @@ def infrastructure_step(facts: InfrastructureFacts) -> ApplyInfrastructure | Non
     """Return the step that does what Terraform planned, or None when it planned nothing."""
     if facts.plan_sha256 is None:
         return None
-    shared = {name: getattr(facts, name) for name in ApplyInfrastructure.model_fields if name != "kind"}
-    return ApplyInfrastructure(**shared)
+    return ApplyInfrastructure(
+        plan_sha256=facts.plan_sha256,
+        creates=facts.creates,
+        updates=facts.updates,
+        replaces=facts.replaces,
+        deletes=facts.deletes,
+        destroys_data=facts.destroys_data,
+        serial=facts.serial,
+        lineage=facts.lineage,
+    )
 
 
 def _upload(version: Version, seen: Observation, archive_sha256: str) -> Step | None:

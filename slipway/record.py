@@ -4,15 +4,15 @@ Rules:
 - Every end of a deployment is sealed from what the journal and the release bucket hold, so that a process which died
   before it could sign leaves nothing open: the next command seals the same.
 - Every beginning anchors the journal's head.
-- An environment whose evidence bucket is not there yet is one that a deployment is about to give it.
+- An environment whose evidence bucket is not there yet is one that a deployment is about to give it; one whose
+  deployments were sealed, and whose evidence is gone, is deployed to no more.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from slipway import config
 from slipway.adapters.evidence_bucket import EvidenceBucket, checked
 from slipway.adapters.signing import PublicKey
 from slipway.approval import Signed, authors_of, is_reviewed, lacking
-from slipway.audit import JournalItem, Kept, Records, checkpoint_key
+from slipway.audit import JournalItem, Kept, Records
 from slipway.deployment import Deployment, Event, EventKind, fold, forecast_ms
 from slipway.errors import ConfigurationError, JournalError, NotBootstrapped
 from slipway.evidence import (
@@ -33,7 +33,6 @@ from slipway.evidence import (
     Checkpoint,
     Head,
     bundle_of,
-    copies_in,
     ended,
 )
 from slipway.operation import Operation
@@ -169,10 +168,12 @@ class Record:
         try:
             names = sorted(self._evidence.names("checkpoints/"))
         except NotBootstrapped as error:
-            if any(one.state == "succeeded" and one.policy for one in fold(events)):  # it was sealed there
+            if _is_sealed(events):
                 raise JournalError(f"{error.message}, where deployments were sealed", fix=look) from error
             return
         if not names:
+            if _is_anchored(events):
+                raise JournalError("every head of the journal that was signed is gone", fix=look)
             return
         key = self.site.signer("evidence").verification_key
         found = checked(names[-1], self._evidence.content(names[-1]) or b"", payload_type=CHECKPOINT_TYPE, key=key)
@@ -232,52 +233,57 @@ class Record:
             policy=bucket.document(f"policies/{policy}.json") if policy else None,
             approvals=[json.loads(one) for one in envelopes],
             approvals_key=self.site.signer("approvals").verification_key.pem if envelopes else None,
-            checkpoints=[json.loads(one) for one in self._checkpoints_of(own)],
             components={name: manifest.component_digest(name) for name in manifest.components} if manifest else {},
         )
         return self._evidence.seal(bundle, self.site.signer("evidence"))
 
-    def _checkpoints_of(self, own: Iterable[Event]) -> list[bytes]:
-        keys = (checkpoint_key(event.seq) for event in own if event.kind in BEGINNINGS)
-        return [content for content in map(self._evidence.content, keys) if content is not None]
-
     # ---- audit -------------------------------------------------------------------------------------------------
 
     def read(self) -> Records:
-        """Return everything that is kept, each signature checked."""
+        """Return everything that is kept, each signature checked. Evidence that is gone altogether is none.
+
+        Raises:
+            NotBootstrapped: the environment was never deployed to.
+        """
         evidence, signer = self._evidence, self.site.signer("evidence").verification_key
         approver = self.site.signer("approvals").verification_key
         bucket = self.site.bucket
         with ThreadPoolExecutor(max_workers=4) as pool:
-            reading = pool.submit(evidence.kept, "deployments/", PAYLOAD_TYPE, signer)
+            reading = {
+                "bundles": pool.submit(evidence.kept, "deployments/", PAYLOAD_TYPE, signer),
+                "checkpoints": pool.submit(evidence.kept, "checkpoints/", CHECKPOINT_TYPE, signer),
+                "approvals": pool.submit(evidence.kept, "approvals/", APPROVAL_TYPE, approver),
+                "reviews": pool.submit(evidence.kept, "reviews/", REVIEW_TYPE, approver),
+            }
             items = self.site.journal.items()
-            bundles = reading.result()
-            copies = _copies_in(bundles)
-            checkpoints = pool.submit(evidence.kept, "checkpoints/", CHECKPOINT_TYPE, signer, copies)
-            approvals = pool.submit(evidence.kept, "approvals/", APPROVAL_TYPE, approver, copies)
-            reviews = pool.submit(evidence.kept, "reviews/", REVIEW_TYPE, approver)
             return Records(
                 environment=self.site.environment.name,
                 journal=items,
-                plans=bucket.digests("plans", _named("plan", items), copies),
-                policies=bucket.digests("policies", _named("policy", items), copies),
-                bundles=bundles,
-                checkpoints=checkpoints.result(),
-                approvals=approvals.result(),
-                reviews=reviews.result(),
+                plans=bucket.digests("plans", _named("plan", items)),
+                policies=bucket.digests("policies", _named("policy", items)),
+                **{name: _found(one, or_none=bool(items)) for name, one in reading.items()},
                 approvals_key=approver.pem,
             )
 
 
-def _copies_in(bundles: Iterable[Kept]) -> dict[str, bytes]:
-    """Return what the bundles hold of other objects, by the tag under which S3 lists an object of these bytes.
+def _is_sealed(events: Sequence[Event]) -> bool:
+    """Return whether a deployment came to its end with a place for its evidence, as each does that succeeds."""
+    return any(one.state == "succeeded" and one.policy for one in fold(events))
 
-    The tag is the MD5 of an object that is not encrypted with a key of KMS; others are listed under one that is in no
-    bundle, and are fetched. To pass for a copy other bytes would need the MD5 of bytes that somebody else signed.
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
-    """
-    copies = (copy for one in bundles for copy in copies_in(one.statement or {}))
-    return {hashlib.md5(copy, usedforsecurity=False).hexdigest(): copy for copy in copies}
+
+def _is_anchored(events: Sequence[Event]) -> bool:
+    """Return whether a deployment began that had a place for its evidence from the beginning."""
+    first = next((place for place, one in enumerate(events) if one.kind == "succeeded"), len(events))
+    return _is_sealed(events[: first + 1]) and any(one.kind in BEGINNINGS for one in events[first:])
+
+
+def _found(reading: Future[tuple[Kept, ...]], *, or_none: bool) -> tuple[Kept, ...]:
+    try:
+        return reading.result()
+    except NotBootstrapped:
+        if or_none:  # the verification tells what should be there
+            return ()
+        raise
 
 
 class _Anchored:

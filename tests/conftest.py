@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -33,11 +33,11 @@ class FolderScheduling(LoadScopeScheduling):
     """Gives a folder's tests to one worker, in their order: they share servers. Each house is a folder of its own."""
 
     def _split_scope(self, nodeid: str) -> str:
-        _, folder, file, *_ = nodeid.partition("::")[0].split("/")
+        folder, file = PurePosixPath(nodeid.partition("::")[0]).parts[-2:]
         if folder != "e2e":
             return folder
         name = file.removeprefix("test_").removesuffix(".py")
-        return f"{folder} {next(place for place, house in enumerate(HOUSES) if name in house)}"
+        return f"{folder} {next((place for place, house in enumerate(HOUSES) if name in house), len(HOUSES))}"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import botocore.exceptions
@@ -26,19 +25,6 @@ from slipway.errors import ConfigurationError
 from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, REVIEW_TYPE, Bundle, Checkpoint, statement_of
 
 _READERS = 16  # objects fetched at the same time
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listed:
-    """One name as the bucket lists it.
-
-    Attributes:
-        versions: how many there are, delete markers included.
-        etag: of the newest version; empty for a delete marker.
-    """
-
-    versions: int
-    etag: str
 
 
 class EvidenceBucket:
@@ -86,15 +72,13 @@ class EvidenceBucket:
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def names(self, prefix: str) -> dict[str, Listed]:
-        """Return every key below `prefix` as it is listed."""
-        found: dict[str, Listed] = {}
+    def names(self, prefix: str) -> dict[str, int]:
+        """Return every key below `prefix` and how many versions it has, delete markers included."""
+        found: dict[str, int] = {}
         with translated(f"s3://{self.bucket}/{prefix}", self._s3):
             for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
                 for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                    before = found.get(one["Key"], Listed(versions=0, etag=""))
-                    etag = one.get("ETag", "").strip('"') if one["IsLatest"] else before.etag
-                    found[one["Key"]] = Listed(versions=before.versions + 1, etag=etag)
+                    found[one["Key"]] = found.get(one["Key"], 0) + 1
         return found
 
     def content(self, key: str) -> bytes | None:
@@ -108,25 +92,17 @@ class EvidenceBucket:
                 raise
             return body
 
-    def kept(
-        self, prefix: str, payload_type: str, key: PublicKey, copies: Mapping[str, bytes] | None = None
-    ) -> tuple[Kept, ...]:
-        """Return every object below `prefix`, its signature checked, in the order of the names.
-
-        Args:
-            copies: by their tags, contents that need not be fetched when an object is listed with that tag.
-        """
-
-        def one(name: str, listed: Listed) -> Kept:
-            content = (copies or {}).get(listed.etag)
-            if content is None:
-                content = self.content(name)
-            if content is None:
-                return Kept(key=name, versions=listed.versions, statement=None, problem="was removed", sha256="")
-            return checked(name, content, payload_type=payload_type, key=key, versions=listed.versions)
-
+    def kept(self, prefix: str, payload_type: str, key: PublicKey) -> tuple[Kept, ...]:
+        """Return every object below `prefix`, its signature checked, in the order of the names."""
         with ThreadPoolExecutor(max_workers=_READERS) as pool:
-            return tuple(pool.map(lambda named: one(*named), sorted(self.names(prefix).items())))
+            named = sorted(self.names(prefix).items())
+            return tuple(pool.map(lambda one: self._kept(*one, payload_type=payload_type, key=key), named))
+
+    def _kept(self, name: str, versions: int, *, payload_type: str, key: PublicKey) -> Kept:
+        content = self.content(name)
+        if content is None:
+            return Kept(key=name, versions=versions, statement=None, problem="was removed", sha256="")
+        return checked(name, content, payload_type=payload_type, key=key, versions=versions)
 
     def approvals(self, plan: str, key: PublicKey) -> tuple[Signed, ...]:
         """Return the approvals of a plan as they stand, each with what is wrong with it."""
@@ -178,7 +154,7 @@ class EvidenceBucket:
         except BadSignature as error:
             raise ConfigurationError(f"{names[-1]} {error}", fix="invoke audit.verify --env ENV") from error
         bundle = Bundle.from_mapping(statement.get("predicate", {}), origin=names[-1])
-        if bundle_key(bundle.deployment, bundle.head.seq) != names[-1] or found[names[-1]].versions != 1:
+        if bundle_key(bundle.deployment, bundle.head.seq) != names[-1] or found[names[-1]] != 1:
             raise ConfigurationError(f"{names[-1]} was moved or replaced", fix="invoke audit.verify --env ENV")
         return bundle, content
 

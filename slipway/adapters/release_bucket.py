@@ -184,34 +184,15 @@ class ReleaseBucket:
         found = self._get(key)
         return _object_in(found[0], origin=f"s3://{self.bucket}/{key}") if found else None
 
-    def digests(
-        self, folder: Literal["plans", "policies"], names: Iterable[str], copies: Mapping[str, bytes] | None = None
-    ) -> dict[str, str]:
-        """Return the digest of what is kept under each name; one that is not kept is left out.
-
-        Args:
-            copies: by their tags, contents that need not be fetched when an object is listed with that tag.
-        """
-        tags = self._tags(f"{folder}/") if copies else {}
+    def digests(self, folder: Literal["plans", "policies"], names: Iterable[str]) -> dict[str, str]:
+        """Return the digest of what is kept under each name; one that is not kept is left out."""
 
         def digest(name: str) -> tuple[str, str] | None:
-            key = f"{folder}/{name}.json"
-            content = (copies or {}).get(tags.get(key, ""))
-            if content is None:
-                found = self._get(key)
-                content = found[0] if found else None
-            return (name, hashlib.sha256(content).hexdigest()) if content is not None else None
+            found = self._get(f"{folder}/{name}.json")
+            return (name, hashlib.sha256(found[0]).hexdigest()) if found else None
 
         with ThreadPoolExecutor(max_workers=_READERS) as pool:
             return dict(one for one in pool.map(digest, names) if one is not None)
-
-    def _tags(self, prefix: str) -> dict[str, str]:
-        """Return the tag of every object below `prefix`, in one request for a thousand of them."""
-        found: dict[str, str] = {}
-        with translated(f"s3://{self.bucket}/{prefix}", self._s3):
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-                found |= {one["Key"]: one["ETag"].strip('"') for one in page.get("Contents", ())}
-        return found
 
     def policy(self, digest: str) -> Policy | None:
         """Return a policy that plans were judged by, or None when it is not kept."""

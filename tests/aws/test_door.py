@@ -114,10 +114,12 @@ def test_an_answer_that_was_lost_is_given_again_and_nothing_is_done_twice(throug
         request.headers["amz-sdk-invocation-id"] = calls[-1]
 
     kms.meta.events.register("before-send.kms.CreateAlias", call)
-    calls = ["first call"]
+    calls = [str(uuid.uuid4())]
     for _ in range(2):
         kms.create_alias(AliasName=name, TargetKeyId=key)
-    calls.append("second call")
+    with pytest.raises(kms.exceptions.NotFoundException):  # another question under the same name is another question
+        kms.create_alias(AliasName=f"{name}-2", TargetKeyId=str(uuid.uuid4()))
+    calls.append(str(uuid.uuid4()))
     for _ in range(2):
         with pytest.raises(kms.exceptions.AlreadyExistsException):
             kms.create_alias(AliasName=name, TargetKeyId=key)

@@ -51,7 +51,6 @@ class Told:
             "policy": POLICY.model_dump(mode="json"),
             "approvals": ENVELOPES,
             "approvals_key": "PEM",
-            "checkpoints": [{"payload": "head"}],
             "components": {"dags": "0" * 64},
         }
         return bundle_of(self.events, **{**facts, **changes})

@@ -130,6 +130,18 @@ def test_a_lost_password_is_set_anew_without_losing_data(root: Path) -> None:
     assert value(renewed, "durable", "select count(*) from kept") == 1000
 
 
+def test_a_platform_in_the_place_of_one_that_was_removed_begins_anew(tmp_path: Path) -> None:
+    root = tmp_path / "platform"
+    fill(postgres.ensure(root), "postgres")
+    shutil.rmtree(root)  # the server goes on, and nobody has a record of it
+    endpoint = postgres.ensure(root)
+    try:
+        assert value(endpoint, "postgres", "select count(*) from pg_tables where tablename = 'kept'") == 0
+    finally:
+        postgres.remove(root)
+    assert not (root / "postgres").is_symlink()
+
+
 def test_stopping_leaves_no_process_and_keeps_the_data(root: Path) -> None:
     endpoint = postgres.ensure(root)
     endpoint.create_database("durable")

@@ -17,7 +17,7 @@ from slipway.adapters.evidence_bucket import EvidenceBucket
 from slipway.adapters.journal import DynamoJournal
 from slipway.adapters.signing import KmsSigner, signed
 from slipway.approval import Approval
-from slipway.audit import Finding, approval_key, bundle_key, checkpoint_key
+from slipway.audit import Finding, approval_key, bundle_key, checkpoint_key, verify
 from slipway.documents import canonical, digest_of
 from slipway.errors import JournalError
 from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, Checkpoint, Head
@@ -636,6 +636,21 @@ def test_a_journal_whose_evidence_is_nowhere_is_not_gone_on_with(world: World) -
     Record(site).require_anchored(())  # nothing was ever sealed there
     with pytest.raises(JournalError, match="where deployments were sealed"):
         Record(site).require_anchored(world.events())
+    ended = [one for one in verify(Record(site).read()).findings if "ended without a bundle" in one.what]
+    assert len(ended) >= len(world.bundles())
+
+
+def test_a_journal_none_of_whose_signed_heads_is_left_is_not_gone_on_with(world: World, attacker: Attacker) -> None:
+    keys = [key for key in world.signed() if key.startswith("checkpoints/")]
+    assert keys
+    for key in keys:
+        attacker.erase(key)
+    events = world.events()
+    first_success = next(place for place, one in enumerate(events) if one.kind == "succeeded")
+
+    world.record.require_anchored(events[: first_success + 1])  # it may have made the place for them
+    with pytest.raises(JournalError, match="every head of the journal that was signed is gone"):
+        world.record.require_anchored(events)
 
 
 def test_what_began_may_not_go_on_once_its_approvals_are_gone(world: World, attacker: Attacker) -> None:

@@ -16,7 +16,9 @@ import psutil
 import pytest
 
 from slipway.adapters.loss import is_loss
+from slipway.adapters.process import WATCH_S
 from slipway.adapters.snowflake import Session, SessionEnded
+from slipway.adapters.snowflake_failure import PATIENCE_S
 from slipway.errors import StepFailed, Unavailable
 from slipway.sandbox.key import ensure_keys
 from slipway.step import BuildSlot, PublishSlot
@@ -29,7 +31,7 @@ from tests.warehouse.test_migration import FIRST, SCRIPTS, SECOND, Scripts
 SLOT, NEXT = "AAAA0001", "AAAA0002"
 LONG = "SELECT COUNT(*) AS N FROM TABLE(GENERATOR(ROWCOUNT => 3000000)) A, TABLE(GENERATOR(ROWCOUNT => 30000)) B"
 SHORT = "SELECT 1 AS N"
-TOLD_S = 300  # far below the time of a migration (900) or a build (3600), and above what a busy machine may need
+TOLD_S = 8 * (WATCH_S + PATIENCE_S)  # far below the time of a migration or a build, however busy the machine is
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ Rules:
 - `CONNECT` is granted to AWS host names only; anything else gets 403 with the reason. No socket is ever opened.
 - Connections stay open between requests, as AWS's do: Terraform's parallel operations reuse them.
 - Every answer carries its length; a failure inside a backend is a 500 in the log, which AWS clients retry.
-- An answer is given again to whoever lost it. On a busy machine Terraform's provider now and then (a few times in ten
-  thousand) hangs up on an answer that came within a millisecond, and asks once more under the same invocation id. Over
-  a network that does not happen; here a thing would be made twice, and the second time it exists already.
+- An answer is given again to whoever lost it, which AWS does not do. On a busy machine Terraform's provider now and
+  then (a few times in ten thousand requests) hangs up on the answer to a request, and repeats it under the same
+  invocation id; what it made would then exist already, and a first deployment would fail one time in ten.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import Any
@@ -30,8 +31,8 @@ _AWS_HOST = re.compile(r"^([a-z0-9][a-z0-9.-]*\.)?(amazonaws\.com|api\.aws)$")
 _IDLE_S = 60
 _BODYLESS = frozenset({204, 304})
 _REMEMBERED = 512  # answers that can be given again
-_READS = frozenset({"GET", "HEAD"})  # done again without harm, and large
-_FAILED = 500  # from here on an answer is no answer: what is asked again is done again
+_LARGE = 64 * 1024  # bytes; what is larger is a list or an object, which is read again without harm
+_REFUSED = 400  # from here on nothing was done: what is asked again is looked at again
 _Answer = tuple[int, Mapping[str, Any], Any]
 
 
@@ -53,18 +54,18 @@ class ProxyServer(ThreadingHTTPServer):
 
 
 class _Answers:
-    """The last answers, by what an SDK names one call of its user's, however often it asks."""
+    """The last answers to what was done, by what was asked."""
 
     def __init__(self) -> None:
-        self._lock, self._kept = Lock(), OrderedDict[tuple[str | None, ...], _Answer]()
+        self._lock, self._kept = Lock(), OrderedDict[str, _Answer]()
 
-    def given(self, asked: tuple[str | None, ...]) -> _Answer | None:
+    def given(self, asked: str | None) -> _Answer | None:
         with self._lock:
-            return self._kept.get(asked)
+            return self._kept.get(asked) if asked else None
 
-    def remember(self, asked: tuple[str | None, ...], answer: _Answer) -> None:
-        invocation, command, *_ = asked
-        if not invocation or command in _READS or int(answer[0]) >= _FAILED:
+    def remember(self, asked: str | None, answer: _Answer) -> None:
+        status, _, content = answer
+        if asked is None or int(status) >= _REFUSED or len(content or b"") > _LARGE:
             return
         with self._lock:
             self._kept[asked] = answer
@@ -107,22 +108,32 @@ class _Tunnel(BaseHTTPRequestHandler):
         if self._host is None:
             self._send(403, {}, b"plain HTTP is not served here: use the server door or a CONNECT tunnel")
             return
-        asked = (self.headers.get("Amz-Sdk-Invocation-Id", ""), self.command, self._host, self.path)
+        asked = self._asked(body)
         found = self.server.answers.given(asked)
         status, headers, content = found or self._fresh(body)
         if found is None:
             self.server.answers.remember(asked, (status, headers, content))
-        if int(status) >= 400:
+        if int(status) >= _REFUSED:
             what = self.headers.get("X-Amz-Target") or f"{self.command} {self._host}{self.path}"
             log.info("%s: %s, %s", what, status, self.headers.get("Amz-Sdk-Request", "asked once"))
         self._send(status, headers, content)
+
+    def _asked(self, body: bytes) -> str | None:
+        """Return what tells a request from all others but its own repetition; None when its SDK does not name it."""
+        invocation = self.headers.get("Amz-Sdk-Invocation-Id")
+        if not invocation:
+            return None
+        caller = self.headers.get("Authorization", "").partition("/")[0]  # all that follows is made anew each time
+        target = self.headers.get("X-Amz-Target", "")
+        said = (invocation, caller, self.command, str(self._host), self.path, target, sha256(body).hexdigest())
+        return " ".join(said)
 
     def _fresh(self, body: bytes) -> _Answer:
         try:
             return self._dispatch(body)
         except Exception:
             log.exception("%s https://%s%s failed", self.command, self._host, self.path)
-            return _FAILED, {}, b"the embedded AWS failed; its log says why"
+            return 500, {}, b"the embedded AWS failed; its log says why"
 
     def _dispatch(self, body: bytes) -> _Answer:
         host = f"https://{self.headers.get('Host', self._host)}"

@@ -58,19 +58,10 @@ class Memory:
         """Put back what was kept.
 
         Raises:
-            ConfigurationError: a file cannot be read; nothing was put back that it does not go with.
+            ConfigurationError: a file cannot be read; nothing was put back.
         """
-        for service, file in self._files.items():
-            if not file.exists():
-                continue
-            try:
-                kept = pickle.loads(file.read_bytes())  # noqa: S301 - written by this very class
-            except Exception as error:  # pickle raises whatever the bytes lead it to
-                # Without it the others would name keys, buckets and states that are not there.
-                raise ConfigurationError(
-                    f"{file} cannot be read: {error!r}",
-                    fix="./invoke sandbox.down; rm -r .sandbox  (the embedded platform then begins anew)",
-                ) from error
+        found = {service: self._read(file) for service, file in self._files.items() if file.exists()}
+        for service, kept in found.items():
             accounts = get_backend(service)
             for account, regions in kept.items():
                 for region, backend in regions.items():
@@ -92,6 +83,18 @@ class Memory:
             thread.join()
         for service in self._files:
             self._keep(service)
+
+    def _read(self, file: Path) -> dict[str, dict[str, Any]]:
+        """Return what a file holds: account -> region -> backend."""
+        try:
+            kept: dict[str, dict[str, Any]] = pickle.loads(file.read_bytes())  # noqa: S301 - written by this very class
+        except Exception as error:  # pickle raises whatever the bytes lead it to
+            # Without it the others would name keys, buckets and states that are not there.
+            raise ConfigurationError(
+                f"{file} cannot be read: {error!r}",
+                fix=f"./invoke sandbox.down; rm -r {file.parent}  (the embedded AWS then begins anew)",
+            ) from error
+        return kept
 
     def _noting(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
