@@ -30,7 +30,7 @@ def _pytest(session: nox.Session, *paths: str) -> None:
 @nox.session(python="3.11")
 def tests(session: nox.Session) -> None:
     """Every test, on real parts: `./nox -s tests -- tests/core -k plan`."""
-    _pytest(session, "-n", "3", "--no-loadscope-reorder", "tests")
+    _pytest(session, "-n", "2", "--no-loadscope-reorder", "tests")
 
 
 @nox.session(python="3.11")

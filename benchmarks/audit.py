@@ -32,9 +32,10 @@ from slipway.evidence import (
     CHECKPOINT_TYPE,
     PAYLOAD_TYPE,
     Checkpoint,
+    Copy,
     Head,
+    Stored,
     bundle_of,
-    ended,
     statement_of,
 )
 from slipway.plan import Plan
@@ -123,55 +124,53 @@ def report(deployments: int, holds: bool, counts: tuple[int, int], clock: Clock)
 def tell_many(world: World, deployments: int) -> int:
     """Write the records of many deployments and return how many objects they are."""
     template, plan = told_once(world)
-    objects: list[tuple[str, str, bytes]] = []
-    events: list[Event] = []
     ben = world.people["ben"].caller()
     evidence, approvals = world.site.signer("evidence"), world.site.signer("approvals")
     pem = approvals.verification_key.pem
+    policy = world.site.policy.model_dump(mode="json")
+
+    def put(bucket: str, key: str, content: bytes) -> Copy:
+        answer = world.site.aws.s3.put_object(Bucket=bucket, Key=key, Body=content)
+        return Stored(key=key, version=answer["VersionId"], content=content).copy
+
+    def keep(job: tuple[list[Event], Plan, str, bytes]) -> None:
+        own, planned, key, envelope = job
+        bucket = world.site.evidence.bucket
+        head = Checkpoint(environment=NAME, head=Head(seq=own[0].seq, sha256=own[0].sha256))
+        anchor = signed(head.to_bytes(), CHECKPOINT_TYPE, evidence)
+        copies = (
+            put(world.site.bucket.bucket, f"plans/{planned.id}.json", planned.to_bytes()),
+            put(bucket, key, envelope),
+            put(bucket, checkpoint_key(own[0].seq), anchor),
+        )
+        bundle = bundle_of(
+            own,
+            environment=NAME,
+            ending=own[-1],
+            plan=planned.model_dump(mode="json"),
+            policy=policy,
+            approvals=[json.loads(envelope)],
+            approvals_key=pem,
+            checkpoints=[json.loads(anchor)],
+            copies=copies,
+            components={},
+        )
+        put(bucket, bundle_key(own[0].deployment, own[-1].seq), signed(statement_of(bundle), PAYLOAD_TYPE, evidence))
+
     with ThreadPoolExecutor(WRITERS) as pool:
         plans = [plan.model_copy(update={"commit": f"{number:040x}"}) for number in range(deployments)]
-        began = template[0].at
-        approved = list(pool.map(lambda one: _approve(one, ben, approvals, at=began), plans))
-        previous, jobs = GENESIS, []
+        approved = list(pool.map(lambda one: _approve(one, ben, approvals, at=template[0].at), plans))
+        events: list[Event] = []
+        jobs = []
         for number, (one, (key, envelope)) in enumerate(zip(plans, approved, strict=True)):
+            previous = events[-1].sha256 if events else GENESIS
             own = _told_again(template, number, one, envelope, previous=previous)
-            previous = own[-1].sha256
             events += own
-            jobs.append((own, one, envelope))
-            objects.append((world.site.evidence.bucket, key, envelope))
-            objects.append((world.site.bucket.bucket, f"plans/{one.id}.json", one.to_bytes()))
-        policy = world.site.policy.model_dump(mode="json")
-
-        def seal(job: tuple[list[Event], Plan, bytes]) -> list[tuple[str, str, bytes]]:
-            own, planned, envelope = job
-            head = Checkpoint(environment=NAME, head=Head(seq=own[0].seq, sha256=own[0].sha256))
-            bundle = bundle_of(
-                own,
-                environment=NAME,
-                ending=own[-1],
-                plan=planned.model_dump(mode="json"),
-                policy=policy,
-                approvals=[json.loads(envelope)],
-                approvals_key=pem,
-                components={},
-            )
-            assert ended(own) == {own[0].deployment: [own[-1].seq]}
-            bucket = world.site.evidence.bucket
-            return [
-                (bucket, checkpoint_key(own[0].seq), signed(head.to_bytes(), CHECKPOINT_TYPE, evidence)),
-                (
-                    bucket,
-                    bundle_key(own[0].deployment, own[-1].seq),
-                    signed(statement_of(bundle), PAYLOAD_TYPE, evidence),
-                ),
-            ]
-
-        for pair in pool.map(seal, jobs):
-            objects += pair
-        list(pool.map(lambda one: world.site.aws.s3.put_object(Bucket=one[0], Key=one[1], Body=one[2]), objects))
+            jobs.append((own, one, key, envelope))
+        list(pool.map(keep, jobs))
         batches = [events[at : at + BATCH] for at in range(0, len(events), BATCH)]
         list(pool.map(lambda batch: _write(world, batch), batches))
-    return len(objects)
+    return 4 * deployments
 
 
 def told_once(world: World) -> tuple[tuple[Event, ...], Plan]:

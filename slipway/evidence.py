@@ -7,11 +7,16 @@ Rules:
 - It names the head of the journal at its end. The journal's writer cannot rewrite the bundle, so a tail that was cut
   off or rewritten shows. A checkpoint does the same at the beginning of a deployment.
 - Plans and policies are kept as they were, not as this version of Slipway would read them.
+- It holds what other objects say whole, and names the version of each: S3 never changes the content of a version, so
+  that an object whose only version is the one named does not have to be fetched to know it.
+  https://docs.aws.amazon.com/AmazonS3/latest/userguide/Versioning.html
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -41,6 +46,39 @@ class Checkpoint(Document):
     head: Head
 
 
+class Copy(Document):
+    """An object that a bundle holds a copy of.
+
+    Attributes:
+        version: as S3 names it.
+        sha256: of the content.
+    """
+
+    key: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """An object as it was fetched; `version` is None where versions are not kept."""
+
+    key: str
+    version: str | None
+    content: bytes
+
+    @classmethod
+    def from_answer(cls, key: str, answer: Mapping[str, Any]) -> Stored:
+        """Return what S3 answered to `GetObject`. Its version "null" is one whose content changes."""
+        version = answer.get("VersionId", "null")
+        return cls(key=key, version=None if version == "null" else version, content=answer["Body"].read())
+
+    @property
+    def copy(self) -> Copy:
+        """What a bundle says of it."""
+        return Copy(key=self.key, version=self.version or "", sha256=hashlib.sha256(self.content).hexdigest())
+
+
 class Bundle(Document):
     """Everything that tells one deployment, as it ended.
 
@@ -49,6 +87,8 @@ class Bundle(Document):
         policy: the policy's document; its digest is named by the plan. None for a plan that names none.
         approvals: the envelopes that counted, as they were signed.
         approvals_key: the public key they verify with, PEM.
+        checkpoints: the envelopes of the checkpoints at its beginnings, as they were signed.
+        copies: where its plan, policy, approvals and checkpoints are kept.
         components: component of the release -> digest.
         events: the deployment's events, in the order of the journal.
     """
@@ -61,6 +101,8 @@ class Bundle(Document):
     policy: dict[str, Any] | None
     approvals: tuple[dict[str, Any], ...]
     approvals_key: str | None
+    checkpoints: tuple[dict[str, Any], ...] = ()
+    copies: tuple[Copy, ...] = ()
     components: dict[str, str]
     events: tuple[Event, ...]
 
@@ -88,6 +130,8 @@ def bundle_of(
     policy: Mapping[str, Any] | None,
     approvals: Iterable[Mapping[str, Any]],
     approvals_key: str | None,
+    checkpoints: Iterable[Mapping[str, Any]],
+    copies: Iterable[Copy],
     components: Mapping[str, str],
 ) -> Bundle:
     """Return the bundle of the deployment that `ending` ended. No side effects; the same journal makes the same bundle.
@@ -105,6 +149,8 @@ def bundle_of(
         policy=dict(policy) if policy is not None else None,
         approvals=tuple(dict(one) for one in approvals),
         approvals_key=approvals_key,
+        checkpoints=tuple(dict(one) for one in checkpoints),
+        copies=tuple(copies),
         components=dict(components),
         events=own,
     )
@@ -120,6 +166,29 @@ def statement_of(bundle: Bundle) -> bytes:
             "predicate": bundle.model_dump(mode="json"),
         }
     )
+
+
+def copies_in(statement: Mapping[str, Any]) -> dict[tuple[str, str], bytes]:
+    """Return (key, version) -> content of every object that a bundle's statement holds a copy of."""
+    by_digest = {hashlib.sha256(one).hexdigest(): one for one in _contents(statement)}
+    said = statement.get("predicate")
+    named = said.get("copies") if isinstance(said, dict) else None
+    copies = [one for one in named if isinstance(one, dict)] if isinstance(named, list) else []
+    return {
+        (str(one.get("key")), str(one.get("version"))): by_digest[one["sha256"]]
+        for one in copies
+        if one.get("version") and one.get("sha256") in by_digest
+    }
+
+
+def _contents(statement: Mapping[str, Any]) -> list[bytes]:
+    """Return what a bundle's statement holds whole, each as the object that it is a copy of."""
+    said = statement.get("predicate")
+    if not isinstance(said, dict):
+        return []
+    lists = (said.get(name) for name in ("approvals", "checkpoints"))
+    held = (said.get("plan"), said.get("policy"), *(one for found in lists if isinstance(found, list) for one in found))
+    return [canonical(one) for one in held if isinstance(one, dict)]
 
 
 def problems_of(statement: Mapping[str, Any], bundle: Bundle) -> tuple[str, ...]:
@@ -143,6 +212,8 @@ def problems_of(statement: Mapping[str, Any], bundle: Bundle) -> tuple[str, ...]
     if policy != bundle.plan.get("policy") or any(data.get("policy") != policy for data in named[-1:]):
         said.append("holds another policy than its plan and its events name")
     begun = [event for event in bundle.events if event.kind in BEGINNINGS]
+    if {one.sha256 for one in bundle.copies} - {hashlib.sha256(one).hexdigest() for one in _contents(statement)}:
+        said.append("names a copy that it does not hold")
     counted = set(approvals_named(begun[-1])) if begun else set()
     held = [digest_of(envelope) for envelope in bundle.approvals]
     if counted - set(held):

@@ -33,6 +33,7 @@ from slipway.evidence import (
     Checkpoint,
     Head,
     bundle_of,
+    copies_in,
     ended,
 )
 from slipway.operation import Operation
@@ -223,16 +224,21 @@ class Record:
             )
         bucket = self.site.bucket
         manifest = bucket.manifest(data["release"])
+        plan = bucket.stored(f"plans/{data['plan']}.json")
+        policy = bucket.stored(f"policies/{data['policy']}.json") if data.get("policy") else None
         envelopes = self._evidence.envelopes(data["plan"], [one["sha256"] for one in data.get("approvals", ())])
-        policy = data.get("policy")
+        begun = [event.seq for event in own if event.kind in BEGINNINGS]
+        checkpoints = self._evidence.checkpoints(begun, self.site.signer("evidence").verification_key)
         bundle = bundle_of(
             events,
             environment=self.site.environment.name,
             ending=ending,
-            plan=bucket.document(f"plans/{data['plan']}.json") or {},
-            policy=bucket.document(f"policies/{policy}.json") if policy else None,
-            approvals=[json.loads(one) for one in envelopes],
+            plan=bucket.document(plan) if plan else {},
+            policy=bucket.document(policy) if policy else None,
+            approvals=[json.loads(one.content) for one in envelopes],
             approvals_key=self.site.signer("approvals").verification_key.pem if envelopes else None,
+            checkpoints=[json.loads(one.content) for one in checkpoints],
+            copies=[one.copy for one in (plan, policy, *envelopes, *checkpoints) if one and one.version],
             components={name: manifest.component_digest(name) for name in manifest.components} if manifest else {},
         )
         return self._evidence.seal(bundle, self.site.signer("evidence"))
@@ -249,19 +255,24 @@ class Record:
         approver = self.site.signer("approvals").verification_key
         bucket = self.site.bucket
         with ThreadPoolExecutor(max_workers=4) as pool:
-            reading = {
-                "bundles": pool.submit(evidence.kept, "deployments/", PAYLOAD_TYPE, signer),
-                "checkpoints": pool.submit(evidence.kept, "checkpoints/", CHECKPOINT_TYPE, signer),
-                "approvals": pool.submit(evidence.kept, "approvals/", APPROVAL_TYPE, approver),
+            reading = pool.submit(evidence.kept, "deployments/", PAYLOAD_TYPE, signer)
+            items = self.site.journal.items()
+            bundles = _found(reading, or_none=bool(items))
+            copies: dict[tuple[str, str], bytes] = {}
+            for one in bundles:
+                copies |= copies_in(one.statement or {})
+            others = {
+                "checkpoints": pool.submit(evidence.kept, "checkpoints/", CHECKPOINT_TYPE, signer, copies),
+                "approvals": pool.submit(evidence.kept, "approvals/", APPROVAL_TYPE, approver, copies),
                 "reviews": pool.submit(evidence.kept, "reviews/", REVIEW_TYPE, approver),
             }
-            items = self.site.journal.items()
             return Records(
                 environment=self.site.environment.name,
                 journal=items,
-                plans=bucket.digests("plans", _named("plan", items)),
-                policies=bucket.digests("policies", _named("policy", items)),
-                **{name: _found(one, or_none=bool(items)) for name, one in reading.items()},
+                plans=bucket.digests("plans", _named("plan", items), copies),
+                policies=bucket.digests("policies", _named("policy", items), copies),
+                bundles=bundles,
+                **{name: _found(one, or_none=bool(items)) for name, one in others.items()},
                 approvals_key=approver.pem,
             )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import botocore.exceptions
@@ -22,9 +23,31 @@ from slipway.adapters.signing import BadSignature, PublicKey, opened, signed
 from slipway.approval import Approval, Review, Signed, SignedReview
 from slipway.audit import Kept, approval_key, bundle_key, checkpoint_key, is_writers_own, review_key
 from slipway.errors import ConfigurationError
-from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, REVIEW_TYPE, Bundle, Checkpoint, statement_of
+from slipway.evidence import (
+    APPROVAL_TYPE,
+    CHECKPOINT_TYPE,
+    PAYLOAD_TYPE,
+    REVIEW_TYPE,
+    Bundle,
+    Checkpoint,
+    Stored,
+    statement_of,
+)
 
 _READERS = 16  # objects fetched at the same time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """One name as the bucket lists it.
+
+    Attributes:
+        versions: how many there are, delete markers included.
+        newest: S3's name of the newest one; empty when that is a delete marker.
+    """
+
+    versions: int
+    newest: str
 
 
 class EvidenceBucket:
@@ -72,49 +95,80 @@ class EvidenceBucket:
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
-    def names(self, prefix: str) -> dict[str, int]:
-        """Return every key below `prefix` and how many versions it has, delete markers included."""
-        found: dict[str, int] = {}
+    def names(self, prefix: str) -> dict[str, Listed]:
+        """Return every key below `prefix` as it is listed."""
+        found: dict[str, Listed] = {}
         with translated(f"s3://{self.bucket}/{prefix}", self._s3):
             for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
-                for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                    found[one["Key"]] = found.get(one["Key"], 0) + 1
+                for one in page.get("Versions", ()):
+                    before = found.get(one["Key"], Listed(versions=0, newest=""))
+                    newest = one["VersionId"] if one["IsLatest"] else before.newest
+                    found[one["Key"]] = Listed(versions=before.versions + 1, newest=newest)
+                for one in page.get("DeleteMarkers", ()):
+                    before = found.get(one["Key"], Listed(versions=0, newest=""))
+                    found[one["Key"]] = Listed(versions=before.versions + 1, newest=before.newest)
         return found
 
     def content(self, key: str) -> bytes | None:
         """Return the bytes of one object, or None."""
+        found = self.stored(key)
+        return found.content if found else None
+
+    def stored(self, key: str) -> Stored | None:
+        """Return one object, or None."""
         with translated(f"s3://{self.bucket}/{key}", self._s3):
             try:
-                body: bytes = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+                answer = self._s3.get_object(Bucket=self.bucket, Key=key)
+                return Stored.from_answer(key, answer)
             except botocore.exceptions.ClientError as error:
                 if code_of(error) in ("NoSuchKey", "404"):
                     return None
                 raise
-            return body
 
-    def kept(self, prefix: str, payload_type: str, key: PublicKey) -> tuple[Kept, ...]:
-        """Return every object below `prefix`, its signature checked, in the order of the names."""
+    def kept(
+        self,
+        prefix: str,
+        payload_type: str,
+        key: PublicKey,
+        copies: Mapping[tuple[str, str], bytes] | None = None,
+    ) -> tuple[Kept, ...]:
+        """Return every object below `prefix`, its signature checked, in the order of the names.
+
+        Args:
+            copies: (key, version) -> content of objects that need not be fetched.
+        """
+
+        def one(name: str, listed: Listed) -> Kept:
+            content = (copies or {}).get((name, listed.newest)) if listed.versions == 1 else None
+            if content is None:
+                content = self.content(name)
+            if content is None:
+                return Kept(key=name, versions=listed.versions, statement=None, problem="was removed", sha256="")
+            return checked(name, content, payload_type=payload_type, key=key, versions=listed.versions)
+
         with ThreadPoolExecutor(max_workers=_READERS) as pool:
-            named = sorted(self.names(prefix).items())
-            return tuple(pool.map(lambda one: self._kept(*one, payload_type=payload_type, key=key), named))
-
-    def _kept(self, name: str, versions: int, *, payload_type: str, key: PublicKey) -> Kept:
-        content = self.content(name)
-        if content is None:
-            return Kept(key=name, versions=versions, statement=None, problem="was removed", sha256="")
-        return checked(name, content, payload_type=payload_type, key=key, versions=versions)
+            return tuple(pool.map(lambda named: one(*named), sorted(self.names(prefix).items())))
 
     def approvals(self, plan: str, key: PublicKey) -> tuple[Signed, ...]:
         """Return the approvals of a plan as they stand, each with what is wrong with it."""
         return tuple(_signed_approvals(self.kept(f"approvals/{plan}/", APPROVAL_TYPE, key)))
 
-    def envelopes(self, plan: str, sha256s: Iterable[str]) -> tuple[bytes, ...]:
+    def envelopes(self, plan: str, sha256s: Iterable[str]) -> tuple[Stored, ...]:
         """Return the envelopes of a plan's approvals that have one of the digests."""
         wanted = set(sha256s)
         if not wanted:
             return ()
-        contents = (self.content(name) or b"" for name in sorted(self.names(f"approvals/{plan}/")))
-        return tuple(one for one in contents if hashlib.sha256(one).hexdigest() in wanted)
+        found = (self.stored(name) for name in sorted(self.names(f"approvals/{plan}/")))
+        return tuple(one for one in found if one is not None and one.copy.sha256 in wanted)
+
+    def checkpoints(self, seqs: Iterable[int], key: PublicKey) -> tuple[Stored, ...]:
+        """Return the envelopes of the checkpoints at some events, those that are there and that `key` signed."""
+        found = (self.stored(checkpoint_key(seq)) for seq in seqs)
+        return tuple(
+            one
+            for one in found
+            if one is not None and checked(one.key, one.content, payload_type=CHECKPOINT_TYPE, key=key).problem is None
+        )
 
     def reviews(self, deployment: str, key: PublicKey) -> tuple[SignedReview, ...]:
         """Return the reviews of a deployment as they stand, each with what is wrong with it."""
@@ -154,7 +208,7 @@ class EvidenceBucket:
         except BadSignature as error:
             raise ConfigurationError(f"{names[-1]} {error}", fix="invoke audit.verify --env ENV") from error
         bundle = Bundle.from_mapping(statement.get("predicate", {}), origin=names[-1])
-        if bundle_key(bundle.deployment, bundle.head.seq) != names[-1] or found[names[-1]] != 1:
+        if bundle_key(bundle.deployment, bundle.head.seq) != names[-1] or found[names[-1]].versions != 1:
             raise ConfigurationError(f"{names[-1]} was moved or replaced", fix="invoke audit.verify --env ENV")
         return bundle, content
 

@@ -31,6 +31,7 @@ import botocore.exceptions
 from slipway.adapters.aws import code_of, translated
 from slipway.documents import canonical
 from slipway.errors import ConfigurationError, Stale, StepFailed, Unavailable
+from slipway.evidence import Stored
 from slipway.observation import Pointer
 from slipway.plan import Plan
 from slipway.policy import Policy
@@ -179,20 +180,61 @@ class ReleaseBucket:
 
         return self._translated("plans/", read)
 
-    def document(self, key: str) -> dict[str, Any] | None:
-        """Return what a JSON object holds as it is kept, or None: `plans/<id>.json`, `policies/<digest>.json`."""
-        found = self._get(key)
-        return _object_in(found[0], origin=f"s3://{self.bucket}/{key}") if found else None
+    def stored(self, key: str) -> Stored | None:
+        """Return an object as it is kept, or None: `plans/<id>.json`, `policies/<digest>.json`."""
 
-    def digests(self, folder: Literal["plans", "policies"], names: Iterable[str]) -> dict[str, str]:
-        """Return the digest of what is kept under each name; one that is not kept is left out."""
+        def read() -> Stored | None:
+            answer = self._ask(key)
+            return Stored.from_answer(key, answer) if answer else None
+
+        return self._translated(key, read)
+
+    def document(self, found: Stored) -> dict[str, Any]:
+        """Return what a JSON object holds. Raises `ConfigurationError` for what is none."""
+        return _object_in(found.content, origin=f"s3://{self.bucket}/{found.key}")
+
+    def digests(
+        self,
+        folder: Literal["plans", "policies"],
+        names: Iterable[str],
+        copies: Mapping[tuple[str, str], bytes] | None = None,
+    ) -> dict[str, str]:
+        """Return the digest of what is kept under each name; one that is not kept is left out.
+
+        Args:
+            copies: (key, version) -> content of objects that need not be fetched.
+        """
+        newest = self._newest(f"{folder}/") if copies else {}
 
         def digest(name: str) -> tuple[str, str] | None:
-            found = self._get(f"{folder}/{name}.json")
-            return (name, hashlib.sha256(found[0]).hexdigest()) if found else None
+            key = f"{folder}/{name}.json"
+            content = (copies or {}).get((key, newest.get(key, "")))
+            if content is None:
+                found = self._get(key)
+                content = found[0] if found else None
+            return (name, hashlib.sha256(content).hexdigest()) if content is not None else None
 
         with ThreadPoolExecutor(max_workers=_READERS) as pool:
             return dict(one for one in pool.map(digest, names) if one is not None)
+
+    def _newest(self, prefix: str) -> dict[str, str]:
+        """Return key -> newest version of every object below `prefix`: one request for a thousand of them."""
+
+        def read() -> dict[str, str]:
+            pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix)
+            try:
+                return {
+                    one["Key"]: one["VersionId"]
+                    for page in pages
+                    for one in page.get("Versions", ())
+                    if one["IsLatest"]
+                }
+            except botocore.exceptions.ClientError as error:
+                if code_of(error) == "NoSuchBucket":
+                    return {}
+                raise
+
+        return self._translated(prefix, read)
 
     def policy(self, digest: str) -> Policy | None:
         """Return a policy that plans were judged by, or None when it is not kept."""
@@ -294,15 +336,19 @@ class ReleaseBucket:
 
     def _get(self, key: str) -> tuple[bytes, str] | None:
         def read() -> tuple[bytes, str] | None:
-            try:
-                answer = self._s3.get_object(Bucket=self.bucket, Key=key)
-            except botocore.exceptions.ClientError as error:
-                if code_of(error) in ("NoSuchKey", "404", "NoSuchBucket"):
-                    return None
-                raise
-            return answer["Body"].read(), answer["ETag"]
+            answer = self._ask(key)
+            return (answer["Body"].read(), answer["ETag"]) if answer else None
 
         return self._translated(key, read)
+
+    def _ask(self, key: str) -> dict[str, Any] | None:
+        try:
+            answer: dict[str, Any] = self._s3.get_object(Bucket=self.bucket, Key=key)
+        except botocore.exceptions.ClientError as error:
+            if code_of(error) in ("NoSuchKey", "404", "NoSuchBucket"):
+                return None
+            raise
+        return answer
 
     def _put(self, key: str, content: bytes, **condition: str) -> None:
         def write() -> None:

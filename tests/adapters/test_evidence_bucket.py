@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -52,6 +53,21 @@ def key(signer: KmsSigner) -> PublicKey:
 def review(**changes: str) -> Review:
     facts = {"deployment": "d-1", "environment": "staging", "identity": "arn/pat", "user_id": "AROA1:pat"}
     return Review(**{**facts, "reason": "closed", "at": "2026-11-02T12:00:00+00:00", **changes})
+
+
+@contextmanager
+def fetched(aws: Aws) -> Iterator[list[str]]:
+    """Give the list of the keys that are fetched meanwhile."""
+    asked: list[str] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        asked.append(params["Key"])
+
+    aws.s3.meta.events.register("provide-client-params.s3.GetObject", note)
+    try:
+        yield asked
+    finally:
+        aws.s3.meta.events.unregister("provide-client-params.s3.GetObject", note)
 
 
 def versions(aws: Aws, name: str) -> int:
@@ -129,7 +145,7 @@ def test_an_approval_counts_where_its_signer_wrote_it(
     (found,) = evidence.approvals(PLAN.id, key)
 
     assert (found.approval, found.problem, name) == (approval, None, approval_key(approval))
-    assert evidence.envelopes(PLAN.id, [found.sha256]) == (evidence.content(name),)
+    assert evidence.envelopes(PLAN.id, [found.sha256]) == (evidence.stored(name),)
     assert evidence.envelopes(PLAN.id, []) == evidence.envelopes(PLAN.id, ["0" * 64]) == ()
     assert evidence.approvals("0" * 64, key) == ()
 
@@ -200,6 +216,30 @@ def test_what_is_kept_is_read_with_what_is_wrong_with_it(
     assert (good.problem, good.versions, good.statement) == (None, 1, json.loads(statement_of(bundle)))
     assert (bad.problem or "").startswith("is not an envelope")
     assert (gone.problem, gone.versions) == ("was removed", 2)
+
+
+def test_an_object_is_not_fetched_whose_only_version_is_the_one_a_copy_is_of(
+    aws: Aws, evidence: EvidenceBucket, signer: KmsSigner, key: PublicKey
+) -> None:
+    names = [evidence.approve(signed_by(name).approval, signer) for name in ("ben", "chris", "pat")]
+    found = [evidence.stored(name) for name in names]
+    copies = {(one.key, str(one.version)): one.content for one in found if one is not None}
+    plainly = evidence.kept("approvals/", APPROVAL_TYPE, key)
+
+    with fetched(aws) as asked:
+        assert evidence.kept("approvals/", APPROVAL_TYPE, key, copies) == plainly
+        assert asked == []
+
+        version = aws.s3.list_object_versions(Bucket=BUCKET, Prefix=names[0])["Versions"][0]["VersionId"]
+        aws.s3.delete_object(Bucket=BUCKET, Key=names[0], VersionId=version, BypassGovernanceRetention=True)
+        aws.s3.put_object(Bucket=BUCKET, Key=names[0], Body=copies[names[0], version].replace(b"a", b"b", 1))
+        aws.s3.delete_object(Bucket=BUCKET, Key=names[1])
+        aws.s3.put_object(Bucket=BUCKET, Key=names[2], Body=b"{}")
+        changed, removed, replaced = evidence.kept("approvals/", APPROVAL_TYPE, key, copies)
+        assert sorted(asked) == sorted(names)
+    assert changed.problem
+    assert (removed.problem, removed.versions) == ("was removed", 2)
+    assert ((replaced.problem or "").startswith("is not an envelope"), replaced.versions) == (True, 2)
 
 
 def test_a_bucket_that_was_never_made_is_said_to_be(aws: Aws, signer: KmsSigner, key: PublicKey) -> None:

@@ -154,6 +154,26 @@ def test_nobody_is_blamed_for_moving_the_pointer_where_we_wanted_it(
     assert now.version == "b-1"
 
 
+def test_digests_are_of_what_is_kept_and_a_copy_counts_for_its_own_version_alone(aws: Aws) -> None:
+    names = ("one", "two", "three")
+    aws.s3.create_bucket(Bucket="versioned", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    aws.s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    bucket = ReleaseBucket(aws.s3, "versioned")
+    for name in names:
+        aws.s3.put_object(Bucket="versioned", Key=f"policies/{name}.json", Body=name.encode())
+    found = [bucket.stored(f"policies/{name}.json") for name in names]
+    copies = {(one.key, str(one.version)): b"a copy" for one in found if one is not None}
+    aws.s3.put_object(Bucket="versioned", Key="policies/two.json", Body=b"zwei")
+    aws.s3.delete_object(Bucket="versioned", Key="policies/three.json")
+    plainly = {"one": hashlib.sha256(b"one").hexdigest(), "two": hashlib.sha256(b"zwei").hexdigest()}
+
+    assert bucket.digests("policies", names) == plainly
+    assert bucket.digests("policies", names, copies) == {**plainly, "one": hashlib.sha256(b"a copy").hexdigest()}
+    aws.s3.put_object(Bucket=BUCKET, Key="policies/one.json", Body=b"one")
+    assert [one.version for one in [ReleaseBucket(aws.s3, BUCKET).stored("policies/one.json")] if one] == [None]
+    assert ReleaseBucket(aws.s3, "finedge-nowhere-releases").digests("policies", names, copies) == {}
+
+
 def test_a_policy_is_what_its_name_says_or_none_at_all(aws: Aws) -> None:
     strict, weak = policy_of(), policy_of(environments={})
     bucket = ReleaseBucket(aws.s3, BUCKET)

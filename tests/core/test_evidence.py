@@ -19,9 +19,11 @@ from slipway.evidence import (
     STATEMENT_TYPE,
     Bundle,
     Checkpoint,
+    Copy,
     Head,
     approvals_named,
     bundle_of,
+    copies_in,
     ended,
     problems_of,
     statement_of,
@@ -51,6 +53,8 @@ class Told:
             "policy": POLICY.model_dump(mode="json"),
             "approvals": ENVELOPES,
             "approvals_key": "PEM",
+            "checkpoints": [{"payload": "head"}],
+            "copies": [Copy(key="plans/x.json", version="v1", sha256=self.plan.id)],
             "components": {"dags": "0" * 64},
         }
         return bundle_of(self.events, **{**facts, **changes})
@@ -180,6 +184,10 @@ def _reordered(bundle: Bundle) -> dict[str, Any]:
             lambda one: {"policy": {**(one.policy or {}), "timezone": "UTC+1"}},
             "holds another policy than its plan and its events name",
         ),
+        (
+            lambda one: {"copies": (Copy(key="plans/x.json", version="v1", sha256="0" * 64),)},
+            "names a copy that it does not hold",
+        ),
         (lambda one: {"approvals": one.approvals[:1]}, "lacks an approval that counted"),
         (lambda one: {"approvals": (one.approvals[0], {"payload": "else"})}, "lacks an approval that counted"),
         (lambda one: {"approvals": (*one.approvals, {"payload": "else"})}, "holds an approval that did not count"),
@@ -206,8 +214,20 @@ def test_a_statement_about_something_else_says_so(changes: dict[str, Any], said:
     assert problems_of({**statement(bundle), **changes}, bundle) == (said,)
 
 
+def test_a_bundle_tells_what_it_holds_a_copy_of_and_of_nothing_else() -> None:
+    found = told()
+    copy = Copy(key="plans/x.json", version="v1", sha256=found.plan.id)
+    other = copy.model_copy(update={"key": "other", "sha256": "0" * 64})
+    unversioned = copy.model_copy(update={"version": ""})
+    statement = json.loads(statement_of(found.bundle(copies=(copy, other, unversioned))))
+
+    assert copies_in(statement) == {("plans/x.json", "v1"): found.plan.to_bytes()}
+    for bent in ({}, {"predicate": []}, {"predicate": {"copies": 1}}, {"predicate": {"copies": [1], "approvals": 2}}):
+        assert copies_in(bent) == {}
+
+
 def test_a_bundle_whose_plan_was_lost_can_be_signed_all_the_same() -> None:
-    bundle = told().bundle(plan={})
+    bundle = told().bundle(plan={}, copies=())
 
     assert bundle.release == ""
     assert problems(bundle) == (

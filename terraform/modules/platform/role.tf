@@ -243,7 +243,7 @@ data "aws_iam_policy_document" "approver" {
 
   statement {
     sid       = "ReleaseNames"
-    actions   = ["s3:ListBucket"]
+    actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = [module.releases_bucket.arn]
   }
 
