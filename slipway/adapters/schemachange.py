@@ -1,7 +1,7 @@
 """Migrations by schemachange, in a process of its own, and Slipway's digest of every script it applied.
 
-What was applied is told by schemachange's history, never by what a run was asked to do: a script gets the digest it has
-in this release only when the history has a new row for it.
+What was applied is told by schemachange's history, never by what a run was asked to do. What a run sets out to do is
+written down before it begins, so that of a run that died at any moment too the history tells which contents ran.
 """
 
 from __future__ import annotations
@@ -19,12 +19,19 @@ from secrets import token_hex
 from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.process import run
 from slipway.adapters.query import Queries
-from slipway.adapters.snowflake import HISTORY_TABLE, OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
+from slipway.adapters.snowflake import (
+    BEGUN_TABLE,
+    HISTORY_TABLE,
+    OPS_SCHEMA,
+    Address,
+    Session,
+    SnowflakeFacts,
+    bookkeeping,
+)
 from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
 from slipway.errors import StepFailed, Unavailable
 from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, Script, pending_scripts, scripts_in
-from slipway.observation import AppliedMigration
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
 from slipway.step import MigrateWarehouse
@@ -54,6 +61,9 @@ class Schemachange:
 
         A run that died after a script leaves that script's digest to be kept, and scripts to run that run always.
         """
+        return self._has_run(step) and not self._facts.unkept_digests()
+
+    def _has_run(self, step: MigrateWarehouse) -> bool:
         component, applied = self._release.manifest.components["migrations"], self._facts.migrations()
         if pending_scripts(component, applied):
             return False
@@ -68,7 +78,7 @@ class Schemachange:
         return others is None or all(at[one.name] >= others for one in scripts if one.kind == "A")
 
     def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
-        """Run schemachange, then record what each script was.
+        """Run schemachange, then keep what each script was.
 
         Raises:
             StepFailed: a script failed; those before it stand, and so does what it committed itself.
@@ -77,12 +87,18 @@ class Schemachange:
         tag = f"{self._session.query_tag}:migrate:{token_hex(4)}"  # of this run alone
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
+            self._keep()  # of a run that died
+            if self._has_run(step):
+                return Outcome(summary="applied by a run that died at its end", evidence=queries.evidence())
+            self._set_out(step)
             before = self._facts.migration_runs()
             began = time.monotonic()
             code, lines = self._run(tag, progress)
             outside_s = time.monotonic() - began
             ran = _grown(before, self._facts.migration_runs())
-            self._record(ran, ended_well=code == 0)
+            self._keep()
+            if code == 0:
+                self._adopt()
         if code and any(map(is_loss, map(_plain, lines))):
             raise Unavailable(f"the warehouse was lost during the migration: {_cause(lines)}", fix=FIX)
         if code:
@@ -133,7 +149,7 @@ class Schemachange:
             "config-version": 2,
             "schemachange": {
                 "root-folder": str(self._tree / "snowflake_migrations" / SCRIPTS_FOLDER),
-                "change-history-table": f"{warehouse.ops_database}.{OPS_SCHEMA}.{HISTORY_TABLE}",
+                "change-history-table": self._table(HISTORY_TABLE),
                 "create-change-history-table": True,
                 "query-tag": tag,  # schemachange puts its version before it, and a script's name behind
                 "vars": variables,
@@ -158,18 +174,45 @@ class Schemachange:
     def _variables(self) -> Mapping[str, str]:
         return for_child(os.environ, {"PYTHONWARNINGS": "ignore"}, host=self._address.host)
 
-    def _record(self, ran: frozenset[str], *, ended_well: bool) -> None:
-        """Keep the digest, as this release has it, of every script that was applied with that content."""
-        table = f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.SCRIPT_DIGESTS"
+    def _set_out(self, step: MigrateWarehouse) -> None:
+        """Write down with which contents scripts run from now on."""
+        begun, release = self._table(BEGUN_TABLE), self._release
+        for script in scripts_in(release.manifest.components["migrations"]):
+            if script.name in step.scripts:
+                self._session.rows(
+                    f"INSERT INTO {begun} SELECT %s, %s, %s, CURRENT_TIMESTAMP()",
+                    [script.name, script.sha256, release.id],
+                )
+
+    def _keep(self) -> None:
+        """Keep the digest of every script that ran since it was written down, and was applied; then forget the rest."""
+        unkept = self._facts.unkept_digests()
+        for name in [one.script for one in self._facts.migrations() if one.succeeded and one.script in unkept]:
+            self._keep_digest(name, unkept[name].sha256, release=unkept[name].release)
+        self._session.rows(f"DELETE FROM {self._table(BEGUN_TABLE)}")
+
+    def _adopt(self) -> None:
+        """Keep as it is here what a run went past, that came to its end.
+
+        That is an R script that schemachange held for unchanged, and a V script that was applied before Slipway was.
+        """
         known = {one.script: one for one in self._facts.migrations()}
         for script in scripts_in(self._release.manifest.components["migrations"]):
-            if not _was_applied(script, known.get(script.name), ran=script.name in ran, ended_well=ended_well):
+            applied = known.get(script.name)
+            if applied is None or applied.sha256 == script.sha256:
                 continue
-            self._session.rows(f"DELETE FROM {table} WHERE SCRIPT = %s", [script.name])
-            self._session.rows(
-                f"INSERT INTO {table} SELECT %s, %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ",
-                [script.name, script.sha256, self._release.id],
-            )
+            if script.kind == "R" or (script.kind == "V" and applied.sha256 is None):
+                self._keep_digest(script.name, script.sha256, release=self._release.id)
+
+    def _keep_digest(self, script: str, sha256: str, *, release: str) -> None:
+        table = self._table("SCRIPT_DIGESTS")
+        self._session.rows(f"DELETE FROM {table} WHERE SCRIPT = %s", [script])
+        self._session.rows(
+            f"INSERT INTO {table} SELECT %s, %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ", [script, sha256, release]
+        )
+
+    def _table(self, name: str) -> str:
+        return f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.{name}"
 
     def _fix(self, ran: frozenset[str]) -> str:
         """Return what to do about a script that failed: it begins with its first statement when it is run again."""
@@ -182,17 +225,6 @@ class Schemachange:
         if failed[0].startswith(("V", "v")):
             said += f"; undo: snowflake_migrations/{UNDO_FOLDER}/U{failed[0][1:]}"
         return f"{said}; mend the script, commit, deploy again"
-
-
-def _was_applied(script: Script, applied: AppliedMigration | None, *, ran: bool, ended_well: bool) -> bool:
-    """Return whether the script's content of this release is what the history's last word is about.
-
-    Besides scripts that ran, that is a V script whose digest an earlier run could not keep any more, and an R script
-    that schemachange went past at the end of a run, because it held it for unchanged.
-    """
-    if applied is None or not applied.succeeded or applied.sha256 == script.sha256:
-        return False
-    return ran or (script.kind == "V" and applied.sha256 is None) or (script.kind == "R" and ended_well)
 
 
 def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> frozenset[str]:

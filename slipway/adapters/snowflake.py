@@ -35,6 +35,7 @@ logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
 
 OPS_SCHEMA = "SLIPWAY"  # in the ops database
 HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
+BEGUN_TABLE = "SCRIPTS_BEGUN"  # what a run set out to run; empty between runs
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
 STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
 
@@ -170,6 +171,14 @@ class Session:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unkept:
+    """The content that a script ran with in a run that did not come to keep its digest."""
+
+    sha256: str
+    release: str
+
+
 class SnowflakeFacts:
     """Reads what the warehouse holds.
 
@@ -221,18 +230,31 @@ class SnowflakeFacts:
         """Return the last word of the history on every script, by name."""
         if not self._has_history():
             return ()
-        recorded = {
+        digests = {
             str(name): str(sha)
             for name, sha in self._session.rows(f"SELECT SCRIPT, SHA256 FROM {self._ops}.SCRIPT_DIGESTS")
         }
+        digests |= {name: one.sha256 for name, one in self.unkept_digests().items()}
         rows = self._session.rows(
             f"SELECT SCRIPT, STATUS FROM {self._ops}.{HISTORY_TABLE} "
             "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT ORDER BY INSTALLED_ON DESC) = 1 ORDER BY SCRIPT"
         )
         return tuple(
-            AppliedMigration(script=str(name), succeeded=str(status) == "Success", sha256=recorded.get(str(name)))
+            AppliedMigration(script=str(name), succeeded=str(status) == "Success", sha256=digests.get(str(name)))
             for name, status in rows
         )
+
+    def unkept_digests(self) -> dict[str, Unkept]:
+        """Return what each script was that ran since a run set out to run it; after a run that came to its end, none."""
+        if BEGUN_TABLE not in self._own_tables():
+            return {}
+        rows = self._session.rows(f"SELECT SCRIPT, SHA256, RELEASE, SINCE FROM {self._ops}.{BEGUN_TABLE}")
+        ran_at = self.migrated_at() if rows else {}
+        return {
+            str(script): Unkept(sha256=str(sha), release=str(release))
+            for script, sha, release, since in rows
+            if script in ran_at and ran_at[script] >= since
+        }
 
     def migration_runs(self) -> dict[str, int]:
         """Return how many times each script was run, well or not."""
@@ -298,6 +320,8 @@ def bookkeeping(ops_database: str) -> tuple[str, ...]:
         f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
         f"CREATE TABLE IF NOT EXISTS {schema}.SCRIPT_DIGESTS "
         "(SCRIPT VARCHAR, SHA256 VARCHAR, RELEASE VARCHAR, APPLIED_AT TIMESTAMP_NTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.{BEGUN_TABLE} "
+        "(SCRIPT VARCHAR, SHA256 VARCHAR, RELEASE VARCHAR, SINCE TIMESTAMP_LTZ)",
     )
 
 

@@ -65,7 +65,7 @@ class Run:
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._grace_s = grace_s
         self._stop_asked = threading.Event()
-        self._was_interrupted = False
+        self._interrupting, self._was_interrupted = threading.Lock(), False
         self._timed_out = False
         self._caller_told = False
 
@@ -130,10 +130,20 @@ class Run:
             self._on_line(line)
 
     def _interrupt_once(self, process: subprocess.Popen[bytes]) -> None:
-        """Ask for a clean end, unless that was done: asked twice, terraform gives up and may lose what it knows."""
-        if not self._was_interrupted:
-            self._was_interrupted = True
-            _interrupt(process)
+        """Ask for a clean end, unless that was done: asked twice, terraform gives up and may lose what it knows.
+
+        In a thread of its own: a second Ctrl-C can raise between any two lines of the main one, so that terraform would
+        be waited for and never asked.
+        """
+        asking = threading.Thread(target=self._interrupt_unless_done, args=(process,))
+        asking.start()
+        asking.join()
+
+    def _interrupt_unless_done(self, process: subprocess.Popen[bytes]) -> None:
+        with self._interrupting:
+            if not self._was_interrupted:
+                self._was_interrupted = True
+                _interrupt(process)
 
     def _wait_stopping(self, process: subprocess.Popen[bytes]) -> None:
         self._interrupt_once(process)

@@ -22,6 +22,7 @@ from slipway.sandbox.aws import terraform_environment
 from slipway.sandbox.aws.instance import Instance
 from tests.terraform.conftest import ROOT, SLOW_ROOT, STATE_BUCKET
 
+PAUSE_S, END_S = "300", 120  # what is never waited for, and what an end may take on a busy machine
 # A process of its own, as a user's command is one: it can be signalled and killed.
 APPLY = """
 import json, sys
@@ -33,7 +34,7 @@ root, build, environment, plan = json.loads(sys.argv[1])
 terraform = Terraform(Path(root), build=Path(build), environment=environment)
 
 def tell(event):
-    if event["type"] == "apply_start" and event["hook"]["resource"]["addr"] == "terraform_data.second":
+    if event["type"] == "provision_start":
         print("under way", flush=True)
 
 try:
@@ -52,7 +53,10 @@ with stops_at_boundaries(lambda line: print("asked", flush=True)):
 
 
 def start_apply(terraform: Terraform, plan: Path, instance: Instance, *, script: str = APPLY) -> subprocess.Popen[str]:
-    """Start an apply in a process of its own and return when its second resource is under way."""
+    """Start an apply in a process of its own and return when its second resource is under way.
+
+    That is when its provisioner has started: Terraform asks those to stop that it knows by then, and waits for others.
+    """
     facts = [
         str(SLOW_ROOT),
         str(terraform.data_folder.parents[1]),
@@ -90,8 +94,9 @@ def running(terraform: Terraform) -> list[psutil.Process]:
     return found
 
 
-def is_locked(client: Callable[[str], Any]) -> bool:
-    listed = client("s3").list_objects_v2(Bucket=STATE_BUCKET, Prefix="slow/")
+def is_locked(client: Callable[[str], Any], folder: Path) -> bool:
+    """Return whether the state that belongs to the test's folder is locked."""
+    listed = client("s3").list_objects_v2(Bucket=STATE_BUCKET, Prefix=f"slow/{folder.name}.")
     return any(one["Key"].endswith(".tflock") for one in listed.get("Contents", ()))
 
 
@@ -99,15 +104,15 @@ def is_locked(client: Callable[[str], Any]) -> bool:
 def test_a_stopped_apply_saves_its_state_and_leaves_neither_lock_nor_process(
     slow: Terraform, instance: Instance, client: Callable[[str], Any], tmp_path: Path, number: signal.Signals
 ) -> None:
-    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": PAUSE_S})
     process = start_apply(slow, plan.file, instance)
-    assert is_locked(client)
+    assert is_locked(client, tmp_path)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=END_S)
 
     assert (process.returncode, said) == (130, "Interrupted\n")
     assert processes_of(slow) == []
-    assert not is_locked(client)
+    assert not is_locked(client, tmp_path)
     assert slow.outputs() == {"content": "a"}
     after = slow.plan(tmp_path / "after.tfplan")
     assert after.summary.replaces == ("terraform_data.second",)
@@ -116,17 +121,17 @@ def test_a_stopped_apply_saves_its_state_and_leaves_neither_lock_nor_process(
 def test_asked_twice_the_command_ends_at_once_and_terraform_is_asked_once(
     slow: Terraform, instance: Instance, client: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": PAUSE_S})
     process = start_apply(slow, plan.file, instance, script=IMPATIENT)
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
     assert process.stdout.readline() == "asked\n"
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=END_S)
 
     assert process.returncode == -signal.SIGINT  # KeyboardInterrupt, which a task turns into 130
     assert processes_of(slow) == []
-    assert not is_locked(client)
+    assert not is_locked(client, tmp_path)
     assert slow.outputs() == {"content": "a"}
 
 
@@ -137,7 +142,7 @@ def test_when_slipway_is_killed_terraform_still_ends_and_releases_its_lock(
     process = start_apply(slow, plan.file, instance)
     process.kill()
     process.wait()
-    assert is_locked(client)
+    assert is_locked(client, tmp_path)
     after = slow.plan(tmp_path / "after.tfplan", lock_timeout_s=30)  # waits for the lock
 
     assert not after.has_changes
@@ -148,52 +153,52 @@ def test_when_slipway_is_killed_terraform_still_ends_and_releases_its_lock(
 
 
 def test_a_second_terraform_is_told_who_holds_the_lock(slow: Terraform, instance: Instance, tmp_path: Path) -> None:
-    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": PAUSE_S})
     process = start_apply(slow, plan.file, instance)
     try:
         with pytest.raises(Locked, match=r"locked by \S+@\S+ since 20\d\d-.*OperationTypeApply, lock [0-9a-f-]{36}"):
             slow.plan(tmp_path / "second.tfplan", lock_timeout_s=0)
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=END_S)
 
 
 def test_a_command_that_takes_too_long_is_stopped_cleanly(
     slow: Terraform, client: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": PAUSE_S})
     with pytest.raises(StepFailed, match="took longer than 3 s and was stopped"):
         slow.apply(plan.file, timeout_s=3)
 
-    assert not is_locked(client)
+    assert not is_locked(client, tmp_path)
     assert processes_of(slow) == []
 
 
 def test_another_thread_can_ask_for_the_stop(slow: Terraform, client: Callable[[str], Any], tmp_path: Path) -> None:
-    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": PAUSE_S})
 
     def tell(event: Any) -> None:
-        if event["type"] == "apply_start" and event["hook"]["resource"]["addr"] == "terraform_data.second":
+        if event["type"] == "provision_start":
             threading.Timer(0.2, slow.stop).start()
 
     with pytest.raises(Interrupted):
         slow.apply(plan.file, on_event=tell)
-    assert not is_locked(client)
+    assert not is_locked(client, tmp_path)
 
 
 def test_a_listener_that_fails_does_not_leave_terraform_behind(
     slow: Terraform, client: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": PAUSE_S})
 
     def tell(event: Any) -> None:
-        if event["type"] == "apply_progress" or "second" in event["@message"]:
+        if event["type"] == "provision_start":
             raise KeyError("listener")
 
     with pytest.raises(KeyError, match="listener"):
         slow.apply(plan.file, on_event=tell)
     assert processes_of(slow) == []
-    assert not is_locked(client)
+    assert not is_locked(client, tmp_path)
 
 
 def test_a_callers_own_handler_is_told_and_a_finished_command_counts(slow: Terraform, tmp_path: Path) -> None:

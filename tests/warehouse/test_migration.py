@@ -12,7 +12,7 @@ import pytest
 
 from slipway.adapters.schemachange import Schemachange
 from slipway.errors import StepFailed
-from slipway.migration import pending_scripts
+from slipway.migration import edited_scripts, pending_scripts
 from slipway.ports import Outcome, Progress
 from slipway.step import MigrateWarehouse
 from tests.migrations.migration import release_of
@@ -120,3 +120,42 @@ def test_a_run_that_died_before_its_end_is_not_taken_for_done(place: Place, tmp_
     assert not schemachange.are_applied(step), "it did not keep what the script was"
     schemachange.migrate(step, lambda line: None)
     assert schemachange.are_applied(step)
+
+
+@pytest.mark.parametrize("left", [FIRST, EACH])
+def test_what_a_run_applied_that_died_is_not_run_again(place: Place, tmp_path: Path, left: str) -> None:
+    scripts = Scripts(place, tmp_path)
+    step, schemachange = scripts.step(SCRIPTS), scripts.schemachange(SCRIPTS)
+    died_after(left, scripts)
+    found = {one.script: one.sha256 for one in place.facts.migrations()}
+    assert found[left] == scripts.component(SCRIPTS)[f"scripts/{left}"], "its content is known before it is kept"
+    assert not schemachange.are_applied(step)
+
+    schemachange.migrate(step, lambda line: None)
+    assert schemachange.are_applied(step)
+    assert place.facts.migration_runs() == {FIRST: 1, VIEW: 1, EACH: 1}
+    assert place.facts.unkept_digests() == {}
+
+
+def test_a_script_edited_after_the_run_that_died_is_found_edited(place: Place, tmp_path: Path) -> None:
+    scripts = Scripts(place, tmp_path)
+    died_after(FIRST, scripts)
+    edited = {**SCRIPTS, FIRST: SCRIPTS[FIRST].replace("A NUMBER", "B NUMBER")}
+    assert edited_scripts(scripts.component(edited), place.facts.migrations()) == (FIRST,)
+    scripts.migrate(edited)
+    assert edited_scripts(scripts.component(edited), place.facts.migrations()) == (FIRST,), "what ran stays known"
+
+
+class Died(BaseException):
+    """The process that migrates is no more."""
+
+
+def died_after(script: str, scripts: Scripts) -> None:
+    """Migrate until the history names `script`, and leave all as it is then."""
+
+    def look(line: str) -> None:
+        if script in scripts.place.facts.migration_runs():
+            raise Died
+
+    with pytest.raises(Died):
+        scripts.migrate(SCRIPTS, look)
