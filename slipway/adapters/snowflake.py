@@ -245,7 +245,7 @@ class SnowflakeFacts:
         )
 
     def unkept_digests(self) -> dict[str, Unkept]:
-        """Return what each script was that ran since a run set out to run it; after a run that came to its end, none."""
+        """Return what each script was that ran since a run set out to; after one that came to its end, nothing."""
         if BEGUN_TABLE not in self._own_tables():
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, SHA256, RELEASE, SINCE FROM {self._ops}.{BEGUN_TABLE}")
