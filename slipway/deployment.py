@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from slipway.documents import Document, digest_of
+from slipway.documents import Document, canonical
 from slipway.errors import ConfigurationError, JournalError
 from slipway.step import StepKind
 
@@ -62,10 +62,14 @@ class Event(Document):
     kind: EventKind
     data: dict[str, Any]
 
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes: its values are plain already, and converting them would take most of the time."""
+        return canonical({name: getattr(self, name) for name in Event.model_fields})
+
     @property
     def sha256(self) -> str:
         """What the next event names as the one before."""
-        return digest_of(self.model_dump(mode="json"))
+        return self.digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

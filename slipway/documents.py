@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,10 +33,16 @@ class Document(BaseModel):
         """Return the canonical bytes."""
         return canonical(self.model_dump(mode="json"))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The sha256 of the canonical bytes, as 64 lower-case hex digits."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, which has a digest of its own."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("digest", None)
+        return copy
 
     @classmethod
     def from_bytes(cls, content: bytes, *, origin: str) -> Self:
@@ -106,13 +113,13 @@ def _sentence(problem: Any) -> str:
 
 
 def _refuse_floats(value: object) -> None:
-    if type(value) in _PLAIN:  # nearly every value is
-        return
-    if isinstance(value, float):
-        raise TypeError(f"a float has no canonical form: {value!r}")
-    if isinstance(value, Mapping):
-        for item in value.values():
-            _refuse_floats(item)
+    inside: Iterable[object] = ()
+    if isinstance(value, dict):
+        inside = value.values()
     elif isinstance(value, list | tuple):
-        for item in value:
+        inside = value
+    elif isinstance(value, float):
+        raise TypeError(f"a float has no canonical form: {value!r}")
+    for item in inside:
+        if type(item) not in _PLAIN:  # nearly every value is
             _refuse_floats(item)

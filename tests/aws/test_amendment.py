@@ -86,3 +86,20 @@ def test_a_bucket_that_refuses_everything_takes_nothing(through_server: Client) 
 
     with pytest.raises(ClientError, match=r"403|AccessDenied|Forbidden"):
         s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+
+
+def test_a_list_of_versions_tells_all_and_leaves_every_content_where_it_is(through_server: Client) -> None:
+    s3, bucket = through_server("s3"), f"b-{uuid.uuid4()}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    put = [s3.put_object(Bucket=bucket, Key="a", Body=content) for content in (b"first", b"second!")]
+    s3.delete_object(Bucket=bucket, Key="a")
+    for _ in range(2):
+        listed = s3.list_object_versions(Bucket=bucket)
+        assert [(one["VersionId"], one["ETag"], one["Size"], one["IsLatest"]) for one in listed["Versions"]] == [
+            (put[1]["VersionId"], put[1]["ETag"], 7, False),
+            (put[0]["VersionId"], put[0]["ETag"], 5, False),
+        ]
+        assert [one["IsLatest"] for one in listed["DeleteMarkers"]] == [True]
+    for answer, content in zip(put, (b"first", b"second!"), strict=True):
+        assert s3.get_object(Bucket=bucket, Key="a", VersionId=answer["VersionId"])["Body"].read() == content

@@ -33,6 +33,7 @@ from tests.report import tell
 
 PROJECT = Path(__file__).parents[2]
 COMMAND_S = 600  # seconds one command may take
+SOON = 2  # days away: no run is scheduled while tests go on that are not about runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,14 @@ class House:
         while not condition():
             assert time.monotonic() < deadline, f"did not come within {timeout_s:.0f} s"
             time.sleep(0.05)
+
+    def schedule_from(self, days: int) -> None:
+        """Have the first logical date of every DAG so many days away from today, unless the platform was started."""
+        sandbox = self.root / ".sandbox"
+        if not (sandbox / "keys").exists():
+            sandbox.mkdir(exist_ok=True)
+            start = datetime.now(UTC).date() + timedelta(days=days)
+            (sandbox / "schedule.json").write_text(json.dumps({"start": start.isoformat()}))
 
     def site(self) -> Site:
         """Return staging as this process sees it, to read it."""
@@ -177,10 +186,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             shutil.copy2(PROJECT / name, root / name)
     for environment in (".venv", ".venv-airflow"):  # the locked environments, made once for all houses
         (root / environment).symlink_to(PROJECT / environment)
-    start = datetime.now(UTC).date() - timedelta(days=2)
-    (root / ".sandbox").mkdir()
-    (root / ".sandbox" / "schedule.json").write_text(json.dumps({"start": start.isoformat()}))
     built = House(root)
+    built.schedule_from(days=-2)
     built.git("init", "-q", "-b", "main")
     built.commit("The project as it is")
     yield built
@@ -244,6 +251,8 @@ def trials(all_trials: Trials) -> Trials:
 @pytest.fixture(scope="session")
 def all_trials(house: House, request: pytest.FixtureRequest) -> Iterator[Trials]:
     """Disturb deployments, on a platform with nothing else to do; `.build/kill.json` says in the end how they ended."""
+    if not IS_WHOLE:
+        house.schedule_from(days=SOON)
     if house.run("status", "--env", "staging", "--json").code:
         house.invoke("deploy", "--env", "staging")
     house.invoke("dags.status", "--env", "staging", "--wait")

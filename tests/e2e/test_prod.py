@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import House, Said
+from .conftest import SOON, House, Said
 
 ANA = ("-c", "user.name=Ana", "-c", "user.email=ana@finedge.example")
 BEN, CHRIS, PAT = ({"AWS_PROFILE": name} for name in ("ben", "chris", "pat"))
@@ -54,6 +54,7 @@ def approve(house: House, plan: str, who: dict[str, str], *options: str, expect:
 
 
 def test_prod_takes_only_what_succeeded_in_staging(house: House) -> None:
+    house.schedule_from(days=SOON)
     house.write("dags/prod_first.md", "not a DAG, but a file of the release\n")
     house.git("add", "-A")
     house.git(*ANA, "commit", "-q", "-m", "Straight to prod")

@@ -21,6 +21,7 @@ import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
+from io import BytesIO
 from threading import RLock
 from typing import Any
 
@@ -32,7 +33,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.kms.exceptions import ValidationException
 from moto.kms.responses import KmsResponse
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
-from moto.s3.models import FakeBucket
+from moto.s3.models import FakeBucket, FakeKey
 from moto.s3.responses import S3Response
 
 from slipway.sandbox.aws.object_lock import amend_object_lock
@@ -58,6 +59,7 @@ def amend() -> None:
     replace_method(FakeBucket, "get_permission", _with_transport_condition)
     amend_object_lock()
     replace_method(BaseJSONSerializer, "_serialize_type_structure", _values_as_they_are)
+    FakeKey.__deepcopy__ = _without_content  # only a list of versions copies objects
     backends.list_of_moto_modules = cache(lambda: frozenset(_modules()))
     storage, tables = _OneAtATime(), _OneAtATime()
     replace_method(S3Response, "_key_response", storage)
@@ -90,6 +92,15 @@ def _values_as_they_are(original: Callable[..., Any]) -> Callable[..., Any]:
             original(self, serialized, value, shape, key)
 
     return serialize
+
+
+def _without_content(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
+    """Return what a list tells of an object. Not a mend but haste: moto copies the contents of the whole bucket."""
+    _ = self.etag  # made of the content, once
+    listed = FakeKey.__new__(FakeKey)
+    listed.__dict__.update(self.__dict__, _value_buffer=BytesIO(), multipart=None, disposed=True)
+    memo[id(self)] = listed
+    return listed
 
 
 def _noting_message_type(original: Callable[..., Any]) -> Callable[..., Any]:
