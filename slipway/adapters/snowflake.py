@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -228,13 +228,14 @@ class SnowflakeFacts:
 
     def migrations(self) -> tuple[AppliedMigration, ...]:
         """Return the last word of the history on every script, by name."""
-        if not self._has_history():
+        own = self._own_tables()
+        if not self._has_history(own):
             return ()
         digests = {
             str(name): str(sha)
             for name, sha in self._session.rows(f"SELECT SCRIPT, SHA256 FROM {self._ops}.SCRIPT_DIGESTS")
         }
-        digests |= {name: one.sha256 for name, one in self.unkept_digests().items()}
+        digests |= {name: one.sha256 for name, one in self._unkept(own).items()}
         rows = self._session.rows(
             f"SELECT SCRIPT, STATUS FROM {self._ops}.{HISTORY_TABLE} "
             "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT ORDER BY INSTALLED_ON DESC) = 1 ORDER BY SCRIPT"
@@ -246,7 +247,10 @@ class SnowflakeFacts:
 
     def unkept_digests(self) -> dict[str, Unkept]:
         """Return what each script was that ran since a run set out to; after one that came to its end, nothing."""
-        if BEGUN_TABLE not in self._own_tables():
+        return self._unkept(self._own_tables())
+
+    def _unkept(self, own: Collection[str]) -> dict[str, Unkept]:
+        if BEGUN_TABLE not in own:
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, SHA256, RELEASE, SINCE FROM {self._ops}.{BEGUN_TABLE}")
         ran_at = self.migrated_at() if rows else {}
@@ -258,14 +262,14 @@ class SnowflakeFacts:
 
     def migration_runs(self) -> dict[str, int]:
         """Return how many times each script was run, well or not."""
-        if not self._has_history():
+        if not self._has_history(self._own_tables()):
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, COUNT(*) FROM {self._ops}.{HISTORY_TABLE} GROUP BY SCRIPT")
         return {str(name): int(count) for name, count in rows}
 
     def migrated_at(self) -> dict[str, datetime]:
         """Return when each script was last run, well or not."""
-        if not self._has_history():
+        if not self._has_history(self._own_tables()):
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, MAX(INSTALLED_ON) FROM {self._ops}.{HISTORY_TABLE} GROUP BY SCRIPT")
         return {str(name): at for name, at in rows}
@@ -281,9 +285,8 @@ class SnowflakeFacts:
         slot, release = self._session.rows(f"SELECT SLOT, RELEASE FROM {live}.{MARKER_SCHEMA}.{MARKER_VIEW}")[0]
         return Published(slot=str(slot), release=str(release))
 
-    def _has_history(self) -> bool:
+    def _has_history(self, own: Collection[str]) -> bool:
         """Return whether schemachange ever ran. It runs after Slipway's own tables were made."""
-        own = self._own_tables()
         if HISTORY_TABLE not in own and "SCRIPT_DIGESTS" in own and self._column("SCRIPT", "SCRIPT_DIGESTS"):
             raise _hidden(f"{self._ops}.{HISTORY_TABLE}", f"{self._ops}.SCRIPT_DIGESTS names scripts that were run")
         if HISTORY_TABLE in own and "SCRIPT_DIGESTS" not in own:
