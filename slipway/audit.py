@@ -175,7 +175,6 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> tuple[list[Fi
         bundle = _read(Bundle, one, findings, of="predicate")
         if one.statement is None or bundle is None:
             continue
-        bundle = _with_known(bundle, by_seq)
         if one.key != bundle_key(bundle.deployment, bundle.head.seq) or bundle.environment != records.environment:
             findings.append(Finding(where=one.key, what=f"is the bundle of {bundle.deployment} #{bundle.head.seq}"))
         findings += [Finding(where=one.key, what=said) for said in problems_of(one.statement, bundle)]
@@ -194,17 +193,11 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> tuple[list[Fi
     return findings, read
 
 
-def _with_known(bundle: Bundle, by_seq: Mapping[int, Event]) -> Bundle:
-    """Return the bundle with the journal's own events where they are the same: those know their digests already."""
-    own = {event.seq: event for event in bundle.events if by_seq.get(event.seq) == event}
-    events = tuple(by_seq[event.seq] if event.seq in own else event for event in bundle.events)
-    return bundle.model_copy(update={"events": events})
-
-
 def _against_journal(bundle: Bundle, by_seq: Mapping[int, Event], own: Mapping[str, Sequence[int]]) -> list[str]:
     if bundle.head.seq not in by_seq:
         return [f"names event {bundle.head.seq}, which the journal does not have: its tail was cut"]
-    others = [event.seq for event in bundle.events if by_seq.get(event.seq) is not event]
+    # By digest: to Python, 1 and true are equal.
+    others = [one.seq for one in bundle.events if one.seq not in by_seq or by_seq[one.seq].sha256 != one.sha256]
     if others:
         return [f"tells {_numbers(others)} otherwise than the journal"]
     known = {event.seq for event in bundle.events}

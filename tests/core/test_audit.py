@@ -223,6 +223,17 @@ def test_a_bundle_that_leaves_out_an_event_between_two_notes_is_held_against_the
     assert [one.what for one in found] == ["does not know event 5 of the journal"]
 
 
+def test_what_python_holds_for_equal_is_not_the_same_in_a_bundle() -> None:
+    bundle = told(fails_at="build").bundle()
+    (place, event), *_ = ((place, one) for place, one in enumerate(bundle.events) if one.data.get("found") is False)
+    other = event.model_copy(update={"data": {**event.data, "found": 0}})
+    assert other == event
+    bent = bundle.model_copy(update={"events": (*bundle.events[:place], other, *bundle.events[place + 1 :])})
+    found = findings(bundles=(records().bundles[0], sealed(bent)))
+
+    assert f"tells event {event.seq} otherwise than the journal" in [one.what for one in found]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
