@@ -231,11 +231,8 @@ class SnowflakeFacts:
         own = self._own_tables()
         if not self._has_history(own):
             return ()
-        digests = {
-            str(name): str(sha)
-            for name, sha in self._session.rows(f"SELECT SCRIPT, SHA256 FROM {self._ops}.SCRIPT_DIGESTS")
-        }
-        digests |= {name: one.sha256 for name, one in self._unkept(own).items()}
+        digests = self._kept_digests()
+        digests |= {name: one.sha256 for name, one in self._unkept(own, digests).items()}
         rows = self._session.rows(
             f"SELECT SCRIPT, STATUS FROM {self._ops}.{HISTORY_TABLE} "
             "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT ORDER BY INSTALLED_ON DESC) = 1 ORDER BY SCRIPT"
@@ -246,18 +243,26 @@ class SnowflakeFacts:
         )
 
     def unkept_digests(self) -> dict[str, Unkept]:
-        """Return what each script was that ran since a run set out to; after one that came to its end, nothing."""
-        return self._unkept(self._own_tables())
+        """Return the scripts that ran since a run set out to, with a content other than the one that is kept of them.
 
-    def _unkept(self, own: Collection[str]) -> dict[str, Unkept]:
+        After a run that came to its end there are none.
+        """
+        own = self._own_tables()
+        return self._unkept(own, self._kept_digests()) if self._has_history(own) else {}
+
+    def _kept_digests(self) -> dict[str, str]:
+        rows = self._session.rows(f"SELECT SCRIPT, SHA256 FROM {self._ops}.SCRIPT_DIGESTS")
+        return {str(name): str(sha256) for name, sha256 in rows}
+
+    def _unkept(self, own: Collection[str], kept: Mapping[str, str]) -> dict[str, Unkept]:
         if BEGUN_TABLE not in own:
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, SHA256, RELEASE, SINCE FROM {self._ops}.{BEGUN_TABLE}")
         ran_at = self.migrated_at() if rows else {}
         return {
-            str(script): Unkept(sha256=str(sha), release=str(release))
-            for script, sha, release, since in rows
-            if script in ran_at and ran_at[script] >= since
+            str(script): Unkept(sha256=str(sha256), release=str(release))
+            for script, sha256, release, since in rows
+            if script in ran_at and ran_at[script] >= since and kept.get(script) != sha256
         }
 
     def migration_runs(self) -> dict[str, int]:

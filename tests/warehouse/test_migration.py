@@ -50,6 +50,11 @@ class Scripts:
     def pending(self, scripts: Mapping[str, str]) -> tuple[str, ...]:
         return pending_scripts(self.component(scripts), self.place.facts.migrations())
 
+    def keepers(self) -> dict[str, str]:
+        """Return script -> the release that its digest was kept by."""
+        table = f"{self.place.database('OPS')}.SLIPWAY.SCRIPT_DIGESTS"
+        return dict(self.place.deployer.rows(f"SELECT SCRIPT, RELEASE FROM {table}"))
+
     def migrate(self, scripts: Mapping[str, str], progress: Progress = lambda line: None) -> Outcome:
         return self.schemachange(scripts).migrate(self.step(scripts), progress)
 
@@ -101,6 +106,17 @@ def test_only_what_ran_is_recorded_and_a_failure_names_the_undo(place: Place, tm
     scripts.migrate(mended)
     assert scripts.pending(mended) == ()
     assert {one.sha256 for one in place.facts.migrations()} == set(scripts.component(mended).values())
+    assert scripts.keepers()[EACH] == release_of(scripts.component(mended)).id
+
+
+def test_a_digest_is_kept_once_under_the_release_that_brought_it(place: Place, tmp_path: Path) -> None:
+    scripts = Scripts(place, tmp_path)
+    scripts.migrate(SCRIPTS)
+    first, wider = release_of(scripts.component(SCRIPTS)).id, {**SCRIPTS, SECOND: WHOLE}
+    scripts.migrate(wider)
+    second = release_of(scripts.component(wider)).id
+    assert place.facts.migration_runs()[EACH] == 2
+    assert scripts.keepers() == {FIRST: first, VIEW: first, EACH: first, SECOND: second}
 
 
 def test_a_run_that_died_before_its_end_is_not_taken_for_done(place: Place, tmp_path: Path) -> None:
