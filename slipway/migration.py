@@ -10,8 +10,9 @@ Rules (schemachange's names; Slipway's own digest of the content, because schema
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from slipway.observation import AppliedMigration
@@ -29,6 +30,40 @@ class Script:
     kind: str  # V, R or A
     version: tuple[int | str, ...]  # empty for R and A
     sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScriptRun:
+    """The last run of a script that the history tells of."""
+
+    script: str
+    succeeded: bool
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetOut:
+    """With which content a script is run since when, as was written down before it ran."""
+
+    script: str
+    sha256: str
+    since: datetime
+
+
+def applied_migrations(last_runs: Iterable[ScriptRun], set_out: Iterable[SetOut]) -> tuple[AppliedMigration, ...]:
+    """Return the last word on every script that ran, by name, with the digest of what ran then.
+
+    There is no digest where it is not certain that what stands in the warehouse is what a digest would tell:
+    of a script that failed; of one that a run set out with and told nothing of, be it that it came to none or that it
+    died and may have committed it; and of one that ran before anything was written down of it.
+    """
+    newest = {one.script: one for one in sorted(set_out, key=lambda one: one.since)}
+    found = []
+    for run in sorted(last_runs, key=lambda run: run.script):
+        last = newest.get(run.script)
+        sha256 = last.sha256 if run.succeeded and last and last.since <= run.at else None
+        found.append(AppliedMigration(script=run.script, succeeded=run.succeeded, sha256=sha256))
+    return tuple(found)
 
 
 def scripts_in(component: Mapping[str, str]) -> tuple[Script, ...]:

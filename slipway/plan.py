@@ -150,7 +150,7 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
         case UploadVersion():
             return before, now
         case MigrateWarehouse():
-            return _without_scripts(before, step.scripts), _without_scripts(now, step.scripts)
+            return _without_scripts(before, step.scripts), _without_scripts(_unlearnt(now, before), step.scripts)
         case BuildSlot():
             return _without_slot(before, step.slot), _without_slot(now, step.slot)
         case PublishSlot():
@@ -166,6 +166,13 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
 
 def _without_scripts(base: Base, scripts: Collection[str]) -> Base:
     return base.model_copy(update={"migrations": tuple(one for one in base.migrations if one.script not in scripts)})
+
+
+def _unlearnt(base: Base, before: Base) -> Base:
+    """Return a base without the contents that became known of scripts that had run before."""
+    unknown = {one.script for one in before.migrations if one.succeeded and one.sha256 is None}
+    migrations = (one.model_copy(update={"sha256": None}) if one.script in unknown else one for one in base.migrations)
+    return base.model_copy(update={"migrations": tuple(migrations)})
 
 
 def _without_slot(base: Base, slot: str) -> Base:

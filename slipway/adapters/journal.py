@@ -197,7 +197,7 @@ class DynamoJournal:
         """Return whether exactly this event is in the table."""
         answer = self._dynamodb.get_item(TableName=self._table, Key=_key(event.seq), ConsistentRead=True)
         found = answer.get("Item")
-        return found is not None and self._read(found) == event
+        return found is not None and self._read(found).sha256 == event.sha256
 
     def _locked(self, *, lost: bool) -> Locked:
         said = (

@@ -1,7 +1,8 @@
 """Migrations by schemachange, in a process of its own, and Slipway's digest of every script it applied.
 
-What was applied is told by schemachange's history, never by what a run was asked to do. What a run sets out to do is
-written down before it begins, so that of a run that died at any moment too the history tells which contents ran.
+What was applied is told by schemachange's history, never by what a run was asked to do. The digests of what a run sets
+out to run are written down before it begins. So after a run that died at any moment it is known of every script that
+the history names with which content it ran, and every other one that the run set out with is in doubt and runs again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from secrets import token_hex
 
@@ -20,7 +21,7 @@ from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.process import run
 from slipway.adapters.query import Queries
 from slipway.adapters.snowflake import (
-    BEGUN_TABLE,
+    DIGEST_TABLE,
     HISTORY_TABLE,
     OPS_SCHEMA,
     Address,
@@ -31,7 +32,7 @@ from slipway.adapters.snowflake import (
 from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
 from slipway.errors import StepFailed, Unavailable
-from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, Script, pending_scripts, scripts_in
+from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, pending_scripts, scripts_in
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
 from slipway.step import MigrateWarehouse
@@ -57,46 +58,33 @@ class Schemachange:
         self._session, self._facts, self._address, self._key_file = session, facts, address, key_file
 
     def are_applied(self, step: MigrateWarehouse) -> bool:
-        """Probe of the migrate step: nothing of the release is pending, and the run that applied it came to its end.
+        """Probe of the migrate step: nothing of the release is pending."""
+        return not self._pending()
 
-        A run that died after a script leaves that script's digest to be kept, and scripts to run that run always.
-        """
-        return self._has_run(step) and not self._facts.unkept_digests()
+    def _pending(self) -> tuple[str, ...]:
+        return pending_scripts(self._component, self._facts.migrations())
 
-    def _has_run(self, step: MigrateWarehouse) -> bool:
-        component, applied = self._release.manifest.components["migrations"], self._facts.migrations()
-        if pending_scripts(component, applied):
-            return False
-        kept = {one.script: one.sha256 for one in applied}
-        own = [script for script in scripts_in(component) if script.name in step.scripts]
-        return all(kept[script.name] == script.sha256 for script in own) and self._ran_last(own)
-
-    def _ran_last(self, scripts: Sequence[Script]) -> bool:
-        """Return whether those of the scripts that always run did so after the others."""
-        at = self._facts.migrated_at()
-        others = max((at[one.name] for one in scripts if one.kind != "A"), default=None)
-        return others is None or all(at[one.name] >= others for one in scripts if one.kind == "A")
+    @property
+    def _component(self) -> Mapping[str, str]:
+        return self._release.manifest.components["migrations"]
 
     def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
-        """Run schemachange, then keep what each script was.
+        """Run schemachange.
 
         Raises:
             StepFailed: a script failed; those before it stand, and so does what it committed itself.
             Unavailable: the warehouse was lost meanwhile; the same stands.
+            Locked: the guard of the session does not allow it any more.
         """
         tag = f"{self._session.query_tag}:migrate:{token_hex(4)}"  # of this run alone
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
-            self._keep()  # of a run that died
-            if self._has_run(step):
-                return Outcome(summary="applied by a run that died at its end", evidence=queries.evidence())
-            self._set_out(step)
+            self._set_out()
             before = self._facts.migration_runs()
             began = time.monotonic()
             code, lines = self._run(tag, progress)
             outside_s = time.monotonic() - began
             ran = _grown(before, self._facts.migration_runs())
-            self._keep()
             if code == 0:
                 self._adopt()
         if code and any(map(is_loss, map(_plain, lines))):
@@ -104,12 +92,16 @@ class Schemachange:
         if code:
             raise StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
         return Outcome(
-            summary=f"{len(step.scripts)} script(s) applied",
-            evidence={"scripts": list(step.scripts), **self._queries(tag).evidence(), "session": queries.evidence()},
+            summary=f"{len(ran)} script(s) applied",
+            evidence={"scripts": self._in_order(ran), **self._queries(tag).evidence(), "session": queries.evidence()},
             outside_s=outside_s,
         )
 
+    def _in_order(self, ran: Collection[str]) -> list[str]:
+        return [script.name for script in scripts_in(self._component) if script.name in ran]
+
     def _run(self, tag: str, progress: Progress) -> tuple[int, list[str]]:
+        self._session.guard()
         with tempfile.TemporaryDirectory() as folder:
             ended = run(
                 self._command(Path(folder), tag),
@@ -174,42 +166,36 @@ class Schemachange:
     def _variables(self) -> Mapping[str, str]:
         return for_child(os.environ, {"PYTHONWARNINGS": "ignore"}, host=self._address.host)
 
-    def _set_out(self, step: MigrateWarehouse) -> None:
-        """Write down with which contents scripts run from now on."""
-        begun, release = self._table(BEGUN_TABLE), self._release
-        for script in scripts_in(release.manifest.components["migrations"]):
-            if script.name in step.scripts:
-                self._session.rows(
-                    f"INSERT INTO {begun} SELECT %s, %s, %s, CURRENT_TIMESTAMP()",
-                    [script.name, script.sha256, release.id],
+    def _set_out(self) -> None:
+        """Write down with which contents scripts run from now on, and have schemachange run them.
+
+        It goes past an R script whose last success had the content that it has now, whatever came after that.
+        """
+        pending = self._pending()
+        for script in scripts_in(self._component):
+            if script.name not in pending:
+                continue
+            self._session.change(
+                f"INSERT INTO {self._table(DIGEST_TABLE)} SELECT %s, %s, %s, CURRENT_TIMESTAMP()",
+                [script.name, script.sha256, self._release.id],
+            )
+            if script.kind == "R":
+                self._session.change(
+                    f"UPDATE {self._table(HISTORY_TABLE)} SET STATUS = 'Superseded' "
+                    "WHERE SCRIPT = %s AND STATUS = 'Success'",
+                    [script.name],
                 )
 
-    def _keep(self) -> None:
-        """Keep the digest of every script that ran since it was written down, and was applied; then forget the rest."""
-        unkept = self._facts.unkept_digests()
-        for name in [one.script for one in self._facts.migrations() if one.succeeded and one.script in unkept]:
-            self._keep_digest(name, unkept[name].sha256, release=unkept[name].release)
-        self._session.rows(f"DELETE FROM {self._table(BEGUN_TABLE)}")
-
     def _adopt(self) -> None:
-        """Keep as it is here what a run went past, that came to its end.
-
-        That is an R script that schemachange held for unchanged, and a V script that was applied before Slipway was.
-        """
-        known = {one.script: one for one in self._facts.migrations()}
-        for script in scripts_in(self._release.manifest.components["migrations"]):
-            applied = known.get(script.name)
-            if applied is None or applied.sha256 == script.sha256:
-                continue
-            if script.kind == "R" or (script.kind == "V" and applied.sha256 is None):
-                self._keep_digest(script.name, script.sha256, release=self._release.id)
-
-    def _keep_digest(self, script: str, sha256: str, *, release: str) -> None:
-        table = self._table("SCRIPT_DIGESTS")
-        self._session.rows(f"DELETE FROM {table} WHERE SCRIPT = %s", [script])
-        self._session.rows(
-            f"INSERT INTO {table} SELECT %s, %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ", [script, sha256, release]
-        )
+        """Take V scripts that were applied before anything was written down of them for what they are here."""
+        unknown = {one.script for one in self._facts.migrations() if one.succeeded and one.sha256 is None}
+        for script in scripts_in(self._component):
+            if script.kind == "V" and script.name in unknown:
+                self._session.change(
+                    f"INSERT INTO {self._table(DIGEST_TABLE)} SELECT SCRIPT, %s, %s, MAX(INSTALLED_ON) "
+                    f"FROM {self._table(HISTORY_TABLE)} WHERE SCRIPT = %s GROUP BY SCRIPT",
+                    [script.sha256, self._release.id, script.name],
+                )
 
     def _table(self, name: str) -> str:
         return f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.{name}"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from slipway.adapters.snowflake_failure import (
 from slipway.adapters.surroundings import is_loopback, reach_directly
 from slipway.config import Principal, Warehouse
 from slipway.errors import Unavailable
+from slipway.migration import ScriptRun, SetOut, applied_migrations
 from slipway.observation import AppliedMigration, Published, WarehouseFacts
 from slipway.slot import MARKER_SCHEMA, MARKER_VIEW, PUBLISHED_LAYERS, slots_among
 
@@ -35,7 +35,7 @@ logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
 
 OPS_SCHEMA = "SLIPWAY"  # in the ops database
 HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
-BEGUN_TABLE = "SCRIPTS_BEGUN"  # what a run set out to run; empty between runs
+DIGEST_TABLE = "SCRIPT_DIGESTS"  # with which content a script is run since when; only ever added to
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
 STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
 
@@ -129,8 +129,12 @@ class Session:
     def run(self, *statements: str) -> None:
         """Run statements that change something, one after the other; the guard is asked before each."""
         for statement in statements:
-            self.guard()
-            self.rows(statement)
+            self.change(statement)
+
+    def change(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Run one statement that changes something; the guard is asked before it."""
+        self.guard()
+        self.rows(statement, values)
 
     @contextmanager
     def noting(self) -> Iterator[Queries]:
@@ -169,14 +173,6 @@ class Session:
                 platform_detection_timeout_seconds=0.0,  # it would look for a cloud around this process
                 **self._address.parameters(),
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unkept:
-    """The content that a script ran with in a run that did not come to keep its digest."""
-
-    sha256: str
-    release: str
 
 
 class SnowflakeFacts:
@@ -228,56 +224,26 @@ class SnowflakeFacts:
 
     def migrations(self) -> tuple[AppliedMigration, ...]:
         """Return the last word of the history on every script, by name."""
-        own = self._own_tables()
-        if not self._has_history(own):
+        if not self._has_history():
             return ()
-        digests = self._kept_digests()
-        digests |= {name: one.sha256 for name, one in self._unkept(own, digests).items()}
-        rows = self._session.rows(
-            f"SELECT SCRIPT, STATUS FROM {self._ops}.{HISTORY_TABLE} "
-            "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT ORDER BY INSTALLED_ON DESC) = 1 ORDER BY SCRIPT"
+        newest = "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT ORDER BY {} DESC) = 1"
+        set_out = self._session.rows(
+            f"SELECT SCRIPT, SHA256, SINCE FROM {self._ops}.{DIGEST_TABLE} {newest.format('SINCE')}"
         )
-        return tuple(
-            AppliedMigration(script=str(name), succeeded=str(status) == "Success", sha256=digests.get(str(name)))
-            for name, status in rows
+        last_runs = self._session.rows(
+            f"SELECT SCRIPT, STATUS, INSTALLED_ON FROM {self._ops}.{HISTORY_TABLE} {newest.format('INSTALLED_ON')}"
         )
-
-    def unkept_digests(self) -> dict[str, Unkept]:
-        """Return the scripts that ran since a run set out to, with a content other than the one that is kept of them.
-
-        After a run that came to its end there are none.
-        """
-        own = self._own_tables()
-        return self._unkept(own, self._kept_digests()) if self._has_history(own) else {}
-
-    def _kept_digests(self) -> dict[str, str]:
-        rows = self._session.rows(f"SELECT SCRIPT, SHA256 FROM {self._ops}.SCRIPT_DIGESTS")
-        return {str(name): str(sha256) for name, sha256 in rows}
-
-    def _unkept(self, own: Collection[str], kept: Mapping[str, str]) -> dict[str, Unkept]:
-        if BEGUN_TABLE not in own:
-            return {}
-        rows = self._session.rows(f"SELECT SCRIPT, SHA256, RELEASE, SINCE FROM {self._ops}.{BEGUN_TABLE}")
-        ran_at = self.migrated_at() if rows else {}
-        return {
-            str(script): Unkept(sha256=str(sha256), release=str(release))
-            for script, sha256, release, since in rows
-            if script in ran_at and ran_at[script] >= since and kept.get(script) != sha256
-        }
+        return applied_migrations(
+            (ScriptRun(script=name, succeeded=status == "Success", at=at) for name, status, at in last_runs),
+            (SetOut(script=name, sha256=sha256, since=since) for name, sha256, since in set_out),
+        )
 
     def migration_runs(self) -> dict[str, int]:
         """Return how many times each script was run, well or not."""
-        if not self._has_history(self._own_tables()):
+        if not self._has_history():
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, COUNT(*) FROM {self._ops}.{HISTORY_TABLE} GROUP BY SCRIPT")
         return {str(name): int(count) for name, count in rows}
-
-    def migrated_at(self) -> dict[str, datetime]:
-        """Return when each script was last run, well or not."""
-        if not self._has_history(self._own_tables()):
-            return {}
-        rows = self._session.rows(f"SELECT SCRIPT, MAX(INSTALLED_ON) FROM {self._ops}.{HISTORY_TABLE} GROUP BY SCRIPT")
-        return {str(name): at for name, at in rows}
 
     def published(self) -> Published | None:
         """Return what the marker among the published views says, or None before the first publishing."""
@@ -290,12 +256,13 @@ class SnowflakeFacts:
         slot, release = self._session.rows(f"SELECT SLOT, RELEASE FROM {live}.{MARKER_SCHEMA}.{MARKER_VIEW}")[0]
         return Published(slot=str(slot), release=str(release))
 
-    def _has_history(self, own: Collection[str]) -> bool:
-        """Return whether schemachange ever ran. It runs after Slipway's own tables were made."""
-        if HISTORY_TABLE not in own and "SCRIPT_DIGESTS" in own and self._column("SCRIPT", "SCRIPT_DIGESTS"):
-            raise _hidden(f"{self._ops}.{HISTORY_TABLE}", f"{self._ops}.SCRIPT_DIGESTS names scripts that were run")
-        if HISTORY_TABLE in own and "SCRIPT_DIGESTS" not in own:
-            raise _hidden(f"{self._ops}.SCRIPT_DIGESTS", f"{self._ops}.{HISTORY_TABLE} is there")
+    def _has_history(self) -> bool:
+        """Return whether migrations were ever set out for. Both tables are made before."""
+        own = self._own_tables()
+        if HISTORY_TABLE in own and DIGEST_TABLE not in own:
+            raise _hidden(f"{self._ops}.{DIGEST_TABLE}", f"{self._ops}.{HISTORY_TABLE} is there")
+        if HISTORY_TABLE not in own and DIGEST_TABLE in own and self._column("SCRIPT", DIGEST_TABLE):
+            raise _hidden(f"{self._ops}.{HISTORY_TABLE}", f"{self._ops}.{DIGEST_TABLE} names scripts that were run")
         return HISTORY_TABLE in own
 
     def _own_tables(self) -> frozenset[str]:
@@ -320,16 +287,20 @@ def _hidden(name: str, because: str) -> MissingObject:
 
 
 def bookkeeping(ops_database: str) -> tuple[str, ...]:
-    """Return the statements that make Slipway's own tables: which slots are complete, what scripts were applied."""
+    """Return the statements that make the tables beside the data: which slots are complete, what scripts were applied.
+
+    The history is made as schemachange would make it, so that it is there before anything is set out for.
+    """
     schema = f"{ops_database}.{OPS_SCHEMA}"
     return (
         f"CREATE SCHEMA IF NOT EXISTS {schema}",
         f"CREATE TABLE IF NOT EXISTS {schema}.SLOTS (SLOT VARCHAR, RELEASE VARCHAR, BUILT_AT TIMESTAMP_NTZ)",
         f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
-        f"CREATE TABLE IF NOT EXISTS {schema}.SCRIPT_DIGESTS "
-        "(SCRIPT VARCHAR, SHA256 VARCHAR, RELEASE VARCHAR, APPLIED_AT TIMESTAMP_NTZ)",
-        f"CREATE TABLE IF NOT EXISTS {schema}.{BEGUN_TABLE} "
+        f"CREATE TABLE IF NOT EXISTS {schema}.{DIGEST_TABLE} "
         "(SCRIPT VARCHAR, SHA256 VARCHAR, RELEASE VARCHAR, SINCE TIMESTAMP_LTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.{HISTORY_TABLE} "
+        "(VERSION VARCHAR, DESCRIPTION VARCHAR, SCRIPT VARCHAR, SCRIPT_TYPE VARCHAR, CHECKSUM VARCHAR, "
+        "EXECUTION_TIME NUMBER, STATUS VARCHAR, INSTALLED_BY VARCHAR, INSTALLED_ON TIMESTAMP_LTZ)",
     )
 
 

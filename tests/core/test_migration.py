@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.migration import edited_scripts, late_scripts, pending_scripts, scripts_in, scripts_without_undo
+from slipway.migration import (
+    Script,
+    ScriptRun,
+    SetOut,
+    applied_migrations,
+    edited_scripts,
+    late_scripts,
+    pending_scripts,
+    scripts_in,
+    scripts_without_undo,
+)
 from slipway.observation import AppliedMigration
 
 
@@ -86,3 +99,125 @@ def test_an_undo_belongs_to_the_script_of_its_name() -> None:
 
 def test_other_files_are_no_scripts() -> None:
     assert scripts_in({"bootstrap.sql": "1", "scripts/notes.txt": "1", "undo/U1__a.sql": "1"}) == ()
+
+
+class Died(Exception):
+    """The run is no more."""
+
+
+class Warehouse:
+    """What stands in a warehouse, and what is written down of it: a model of Slipway's run around schemachange's.
+
+    A script's content is its digest, its checksum too.
+    """
+
+    def __init__(self) -> None:
+        self.stands: dict[str, str] = {}  # script -> content
+        self.order: list[str] = []  # of all that was committed
+        self.history: list[tuple[str, str, str, datetime]] = []  # script, content, status, at
+        self.set_out: list[SetOut] = []
+        self.moments = 0
+        self.dies_at: int | None = None
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.moments)
+
+    def moment(self) -> None:
+        """Let time go on, and the run die if it is its time."""
+        self.moments += 1
+        if self.dies_at is not None:
+            self.dies_at -= 1
+            if self.dies_at < 0:
+                raise Died
+
+    @property
+    def applied(self) -> tuple[AppliedMigration, ...]:
+        last = {row[0]: row for row in self.history}
+        runs = [ScriptRun(script=name, succeeded=row[2] == "Success", at=row[3]) for name, row in last.items()]
+        return applied_migrations(runs, self.set_out)
+
+    def migrate(self, release: Mapping[str, str], *, dies_at: int | None, fails: str | None) -> None:
+        self.dies_at = dies_at
+        pending = pending_scripts(release, self.applied)
+        if not pending:
+            return
+        for script in scripts_in(release):
+            if script.name in pending:
+                self.moment()
+                self.set_out.append(SetOut(script=script.name, sha256=script.sha256, since=self.now()))
+                self.moment()
+                if script.kind == "R":
+                    self.history = [
+                        (name, content, "Superseded" if name == script.name and status == "Success" else status, at)
+                        for name, content, status, at in self.history
+                    ]
+        for script in scripts_in(release):
+            if self._goes_past(script):
+                continue
+            self.moment()
+            if script.name == fails:
+                self.history.append((script.name, script.sha256, "Failed", self.now()))
+                return
+            self.stands[script.name] = script.sha256
+            self.order.append(script.name)
+            self.moment()
+            self.history.append((script.name, script.sha256, "Success", self.now()))
+        self.moment()
+
+    def _goes_past(self, script: Script) -> bool:
+        """Return what schemachange decides by its own history."""
+        successes = [
+            content for name, content, status, _ in self.history if name == script.name and status == "Success"
+        ]
+        if script.kind == "R":
+            return successes[-1:] == [script.sha256]
+        return script.kind == "V" and bool(successes)
+
+
+NAMES = ["V1__a.sql", "V2__b.sql", "R__a.sql", "R__b.sql", "A__a.sql"]
+RELEASES = st.fixed_dictionaries(
+    {
+        "scripts/V1__a.sql": st.just("1"),
+        "scripts/R__a.sql": st.sampled_from("12"),
+        "scripts/A__a.sql": st.sampled_from("12"),
+    },
+    optional={"scripts/V2__b.sql": st.just("1"), "scripts/R__b.sql": st.sampled_from("12")},
+)
+RUNS = st.lists(st.tuples(RELEASES, st.none() | st.integers(0, 24), st.none() | st.sampled_from(NAMES[:4])), max_size=5)
+
+
+@given(RUNS, RELEASES)
+def test_whatever_runs_died_or_failed_of_nothing_is_pending_only_where_all_stands(
+    runs: list[tuple[dict[str, str], int | None, str | None]], last: dict[str, str]
+) -> None:
+    warehouse = Warehouse()
+    for release, dies_at, fails in runs:
+        with suppress(Died):
+            warehouse.migrate(release, dies_at=dies_at, fails=fails)
+        for seen in (release, last):
+            if not pending_scripts(seen, warehouse.applied):
+                assert_stands(seen, warehouse)
+    warehouse.migrate(last, dies_at=None, fails=None)
+    assert pending_scripts(last, warehouse.applied) == ()
+    assert_stands(last, warehouse)
+
+
+@given(RELEASES, st.integers(0, 24))
+def test_a_script_that_the_history_names_is_not_run_again_by_the_run_that_goes_on(
+    release: dict[str, str], dies_at: int
+) -> None:
+    warehouse = Warehouse()
+    with suppress(Died):
+        warehouse.migrate(release, dies_at=dies_at, fails=None)
+    named = {row[0] for row in warehouse.history}
+    began = len(warehouse.order)
+    warehouse.migrate(release, dies_at=None, fails=None)
+    assert not named & set(warehouse.order[began:])
+
+
+def assert_stands(release: Mapping[str, str], warehouse: Warehouse) -> None:
+    """What stands is the release's, and what runs after all others did."""
+    for script in scripts_in(release):
+        assert warehouse.stands[script.name] == script.sha256
+    always = [script.name for script in scripts_in(release) if script.kind == "A"]
+    assert set(warehouse.order[-len(always) :]) == set(always)

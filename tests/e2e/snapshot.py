@@ -132,7 +132,7 @@ def _warehouse(session: Session) -> Iterator[str]:
     ops = "STAGING_OPS.SLIPWAY"
     for script, kind, status in session.rows(f"SELECT SCRIPT, SCRIPT_TYPE, STATUS FROM {ops}.CHANGE_HISTORY"):
         yield f"migration {kind} {script} {status}"
-    for row in session.rows(f"SELECT SCRIPT, RELEASE FROM {ops}.SCRIPT_DIGESTS"):
+    for row in session.rows(f"SELECT DISTINCT SCRIPT, RELEASE FROM {ops}.SCRIPT_DIGESTS"):
         yield f"digest of {row[0]} by {row[1]}"
     yield from (f"slot {row[0]} of {row[1]}" for row in session.rows(f"SELECT SLOT, RELEASE FROM {ops}.SLOTS"))
     yield from (

@@ -166,7 +166,7 @@ def test_a_second_terraform_is_told_who_holds_the_lock(slow: Terraform, instance
 def test_a_command_that_takes_too_long_is_stopped_cleanly(
     slow: Terraform, client: Callable[[str], Any], tmp_path: Path
 ) -> None:
-    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": PAUSE_S})
+    plan = slow.plan(tmp_path / "p.tfplan", variables={"pause_s": "60"})
     with pytest.raises(StepFailed, match="took longer than 3 s and was stopped"):
         slow.apply(plan.file, timeout_s=3)
 

@@ -9,7 +9,6 @@ from slipway.slot import layers_among, slots_among
 from tests.warehouse.place import Place
 
 SLOT = "AAAA0001"
-HISTORY = "(SCRIPT VARCHAR, STATUS VARCHAR, INSTALLED_ON TIMESTAMP_NTZ)"
 
 
 def test_a_new_environment_holds_nothing(place: Place) -> None:
@@ -70,9 +69,10 @@ def migrated(place: Place) -> None:
     schema = f"{place.database('OPS')}.SLIPWAY"
     place.deployer.run(
         *bookkeeping(place.database("OPS")),
-        f"CREATE TABLE {schema}.CHANGE_HISTORY {HISTORY}",
-        f"INSERT INTO {schema}.CHANGE_HISTORY SELECT 'V1.0.0__a.sql', 'Success', '2026-01-01'::TIMESTAMP_NTZ",
-        f"INSERT INTO {schema}.SCRIPT_DIGESTS (SCRIPT, SHA256) SELECT 'V1.0.0__a.sql', 'ff'",
+        f"INSERT INTO {schema}.SCRIPT_DIGESTS (SCRIPT, SHA256, SINCE) "
+        "SELECT 'V1.0.0__a.sql', 'ff', CURRENT_TIMESTAMP()",
+        f"INSERT INTO {schema}.CHANGE_HISTORY (SCRIPT, STATUS, INSTALLED_ON) "
+        "SELECT 'V1.0.0__a.sql', 'Success', CURRENT_TIMESTAMP()",
     )
 
 

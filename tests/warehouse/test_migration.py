@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from slipway.adapters.schemachange import Schemachange
-from slipway.errors import StepFailed
+from slipway.errors import Locked, StepFailed
 from slipway.migration import edited_scripts, pending_scripts
 from slipway.ports import Outcome, Progress
 from slipway.step import MigrateWarehouse
@@ -24,7 +24,7 @@ TABLE = "{{ raw_database }}.PUBLIC.T"
 SCRIPTS = {
     FIRST: f"CREATE TABLE {TABLE} (A NUMBER);",
     VIEW: "CREATE OR REPLACE VIEW {{ raw_database }}.PUBLIC.V AS SELECT 1 AS N;",
-    EACH: "SELECT 1;",
+    EACH: "SELECT 1;\n" * 40,  # long enough to die in
 }
 HALF = f"ALTER TABLE {TABLE} ADD COLUMN B NUMBER;\nALTER TABLE {TABLE} ADD COLUMN C NO_SUCH_TYPE;"
 WHOLE = f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS B NUMBER;"
@@ -50,10 +50,10 @@ class Scripts:
     def pending(self, scripts: Mapping[str, str]) -> tuple[str, ...]:
         return pending_scripts(self.component(scripts), self.place.facts.migrations())
 
-    def keepers(self) -> dict[str, str]:
-        """Return script -> the release that its digest was kept by."""
+    def set_out(self) -> list[tuple[str, str]]:
+        """Return the scripts that runs set out to run, each with the release it was of, in the order of time."""
         table = f"{self.place.database('OPS')}.SLIPWAY.SCRIPT_DIGESTS"
-        return dict(self.place.deployer.rows(f"SELECT SCRIPT, RELEASE FROM {table}"))
+        return list(self.place.deployer.rows(f"SELECT SCRIPT, RELEASE FROM {table} ORDER BY SINCE, SCRIPT"))
 
     def migrate(self, scripts: Mapping[str, str], progress: Progress = lambda line: None) -> Outcome:
         return self.schemachange(scripts).migrate(self.step(scripts), progress)
@@ -100,78 +100,123 @@ def test_only_what_ran_is_recorded_and_a_failure_names_the_undo(place: Place, tm
     assert scripts.pending(mended) == ()
     assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(2,)]
 
-    # a run that was killed at its end did not keep a digest any more
+    # the history is there, and nothing was written down of what it tells
     place.deployer.run(f"DELETE FROM {place.database('OPS')}.SLIPWAY.SCRIPT_DIGESTS")
     assert VIEW in scripts.pending(mended)
     scripts.migrate(mended)
     assert scripts.pending(mended) == ()
     assert {one.sha256 for one in place.facts.migrations()} == set(scripts.component(mended).values())
-    assert scripts.keepers()[EACH] == release_of(scripts.component(mended)).id
 
 
-def test_a_digest_is_kept_once_under_the_release_that_brought_it(place: Place, tmp_path: Path) -> None:
+def test_what_is_set_out_for_is_written_down_for_each_run(place: Place, tmp_path: Path) -> None:
     scripts = Scripts(place, tmp_path)
     scripts.migrate(SCRIPTS)
     first, wider = release_of(scripts.component(SCRIPTS)).id, {**SCRIPTS, SECOND: WHOLE}
-    scripts.migrate(wider)
+    outcome = scripts.migrate(wider)
     second = release_of(scripts.component(wider)).id
-    assert place.facts.migration_runs()[EACH] == 2
-    assert scripts.keepers() == {FIRST: first, VIEW: first, EACH: first, SECOND: second}
+    assert place.facts.migration_runs() == {FIRST: 1, SECOND: 1, VIEW: 1, EACH: 2}
+    assert outcome.evidence["scripts"] == [SECOND, EACH]
+    assert scripts.set_out() == [(FIRST, first), (VIEW, first), (EACH, first), (SECOND, second), (EACH, second)]
 
 
-def test_a_run_that_died_before_its_end_is_not_taken_for_done(place: Place, tmp_path: Path) -> None:
-    scripts, history = Scripts(place, tmp_path), f"{place.database('OPS')}.SLIPWAY.CHANGE_HISTORY"
-    step, schemachange = scripts.step(SCRIPTS), scripts.schemachange(SCRIPTS)
-    assert not schemachange.are_applied(step)
-    scripts.migrate(SCRIPTS)
-    assert schemachange.are_applied(step)
-
-    place.deployer.run(f"UPDATE {history} SET INSTALLED_ON = '2020-01-01' WHERE SCRIPT = '{EACH}'")
-    assert scripts.pending(SCRIPTS) == ()
-    assert not schemachange.are_applied(step), "what runs after all others did not run after them"
-    schemachange.migrate(step, lambda line: None)
-    assert schemachange.are_applied(step)
-
-    place.deployer.run(f"DELETE FROM {place.database('OPS')}.SLIPWAY.SCRIPT_DIGESTS WHERE SCRIPT = '{FIRST}'")
-    assert not schemachange.are_applied(step), "it did not keep what the script was"
-    schemachange.migrate(step, lambda line: None)
-    assert schemachange.are_applied(step)
-
-
-@pytest.mark.parametrize("left", [FIRST, EACH])
+@pytest.mark.parametrize("left", [FIRST, VIEW, EACH])
 def test_what_a_run_applied_that_died_is_not_run_again(place: Place, tmp_path: Path, left: str) -> None:
     scripts = Scripts(place, tmp_path)
     step, schemachange = scripts.step(SCRIPTS), scripts.schemachange(SCRIPTS)
-    died_after(left, scripts)
-    found = {one.script: one.sha256 for one in place.facts.migrations()}
-    assert found[left] == scripts.component(SCRIPTS)[f"scripts/{left}"], "its content is known before it is kept"
     assert not schemachange.are_applied(step)
+    died_after(left, scripts, SCRIPTS)
+    found = {one.script: one.sha256 for one in place.facts.migrations()}
+    assert found[left] == scripts.component(SCRIPTS)[f"scripts/{left}"]
+    assert schemachange.are_applied(step) == (left == EACH)
 
-    schemachange.migrate(step, lambda line: None)
+    if left != EACH:
+        schemachange.migrate(step, lambda line: None)
     assert schemachange.are_applied(step)
     assert place.facts.migration_runs() == {FIRST: 1, VIEW: 1, EACH: 1}
-    assert place.facts.unkept_digests() == {}
 
 
 def test_a_script_edited_after_the_run_that_died_is_found_edited(place: Place, tmp_path: Path) -> None:
     scripts = Scripts(place, tmp_path)
-    died_after(FIRST, scripts)
+    died_after(FIRST, scripts, SCRIPTS)
     edited = {**SCRIPTS, FIRST: SCRIPTS[FIRST].replace("A NUMBER", "B NUMBER")}
     assert edited_scripts(scripts.component(edited), place.facts.migrations()) == (FIRST,)
     scripts.migrate(edited)
     assert edited_scripts(scripts.component(edited), place.facts.migrations()) == (FIRST,), "what ran stays known"
 
 
+def test_a_view_that_a_run_left_behind_untold_is_brought_back(place: Place, tmp_path: Path) -> None:
+    scripts, history = Scripts(place, tmp_path), f"{place.database('OPS')}.SLIPWAY.CHANGE_HISTORY"
+    scripts.migrate(SCRIPTS)
+    changed = {**SCRIPTS, VIEW: SCRIPTS[VIEW].replace("1 AS N", "2 AS N")}
+    died_after(VIEW, scripts, changed, times=2)
+    place.deployer.run(f"DELETE FROM {history} WHERE SCRIPT = '{VIEW}' AND STATUS = 'Success'")
+    assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(2,)]
+
+    assert scripts.pending(SCRIPTS) == (VIEW, EACH), "it was committed, and died before it was told"
+    scripts.migrate(SCRIPTS)
+    assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(1,)]
+    assert scripts.pending(SCRIPTS) == ()
+
+
+def test_what_runs_always_runs_after_the_scripts_of_a_run_that_died_or_failed(place: Place, tmp_path: Path) -> None:
+    scripts = Scripts(place, tmp_path)
+    scripts.migrate(SCRIPTS)
+    changed = {**SCRIPTS, VIEW: SCRIPTS[VIEW].replace("1 AS N", "2 AS N")}
+    died_after(VIEW, scripts, changed, times=2)
+    assert scripts.pending(changed) == (EACH,)
+    scripts.migrate(changed)
+    assert scripts.pending(changed) == ()
+
+    with pytest.raises(StepFailed):
+        scripts.migrate({**changed, SECOND: WHOLE, "V1.2.0__broken.sql": HALF})
+    (tmp_path / "snowflake_migrations" / "scripts" / "V1.2.0__broken.sql").unlink()
+    without = {**changed, SECOND: WHOLE}
+    assert scripts.pending(without) == (EACH,)
+    scripts.migrate(without)
+    assert scripts.pending(without) == ()
+
+
+def test_a_view_whose_change_failed_is_brought_back_though_its_last_success_was_the_same(
+    place: Place, tmp_path: Path
+) -> None:
+    scripts = Scripts(place, tmp_path)
+    scripts.migrate(SCRIPTS)
+    with pytest.raises(StepFailed, match=VIEW):
+        scripts.migrate({**SCRIPTS, VIEW: SCRIPTS[VIEW].replace("1 AS N", "2 AS N") + "\nSELECT NO_SUCH_COLUMN;"})
+    assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(2,)]
+    assert scripts.pending(SCRIPTS) == (VIEW, EACH)
+    scripts.migrate(SCRIPTS)
+    assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(1,)]
+    assert scripts.pending(SCRIPTS) == ()
+
+
+def test_nothing_is_set_out_for_where_the_guard_does_not_allow_it(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts, allowed = Scripts(place, tmp_path), 5  # what makes the tables
+
+    def guard() -> None:
+        nonlocal allowed
+        allowed -= 1
+        if allowed < 0:
+            raise Locked("taken", fix="wait")
+
+    monkeypatch.setattr(place.deployer, "guard", guard)
+    with pytest.raises(Locked):
+        scripts.migrate(SCRIPTS)
+    assert (scripts.set_out(), place.facts.migration_runs()) == ([], {})
+
+
 class Died(BaseException):
     """The process that migrates is no more."""
 
 
-def died_after(script: str, scripts: Scripts) -> None:
-    """Migrate until the history names `script`, and leave all as it is then."""
+def died_after(script: str, scripts: Scripts, run: Mapping[str, str], *, times: int = 1) -> None:
+    """Migrate until the history names `script` so many times, and leave all as it is then."""
 
     def look(line: str) -> None:
-        if script in scripts.place.facts.migration_runs():
+        if scripts.place.facts.migration_runs().get(script, 0) >= times:
             raise Died
 
     with pytest.raises(Died):
-        scripts.migrate(SCRIPTS, look)
+        scripts.migrate(run, look)

@@ -21,6 +21,7 @@ import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache
+from inspect import getsource
 from io import BytesIO
 from threading import RLock
 from typing import Any
@@ -28,11 +29,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from moto import backends
 from moto.core.serialize import BaseJSONSerializer
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.kms.exceptions import ValidationException
 from moto.kms.responses import KmsResponse
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
+from moto.s3 import models
 from moto.s3.models import FakeBucket, FakeKey
 from moto.s3.responses import S3Response
 
@@ -59,7 +63,11 @@ def amend() -> None:
     replace_method(FakeBucket, "get_permission", _with_transport_condition)
     amend_object_lock()
     replace_method(BaseJSONSerializer, "_serialize_type_structure", _values_as_they_are)
-    FakeKey.__deepcopy__ = _without_content  # only a list of versions copies objects
+    if getsource(models).count("deepcopy(") != 1 or hasattr(FakeKey, "__deepcopy__"):  # a list of versions
+        raise AttributeError("moto copies objects of S3 where it did not")
+    FakeKey.__deepcopy__ = _without_content
+    replace_method(Table, "all_items", _sorted_by_values)
+    replace_method(DynamoType, "__eq__", _equal_by_text)
     backends.list_of_moto_modules = cache(lambda: frozenset(_modules()))
     storage, tables = _OneAtATime(), _OneAtATime()
     replace_method(S3Response, "_key_response", storage)
@@ -94,10 +102,33 @@ def _values_as_they_are(original: Callable[..., Any]) -> Callable[..., Any]:
     return serialize
 
 
+def _sorted_by_values(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Not a mend but haste: a value is made of a key once, not whenever two are compared."""
+
+    def all_items(self: Table) -> list[Item]:
+        if self.range_key_attr is None:
+            return list(original(self))
+        items = (item for by_range in self.items.values() for item in by_range.values())
+        return sorted(items, key=lambda item: (item.hash_key.cast_value, item.range_key.cast_value))
+
+    return all_items
+
+
+def _equal_by_text(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Not a mend but haste: what is written alike is alike, and two texts that differ are not."""
+
+    def equal(self: DynamoType, other: DynamoType) -> bool:
+        if self.type == other.type == "S":
+            return bool(self.value == other.value)
+        return bool(original(self, other))
+
+    return equal
+
+
 def _without_content(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
     """Return what a list tells of an object. Not a mend but haste: moto copies the contents of the whole bucket."""
     _ = self.etag  # made of the content, once
-    listed = FakeKey.__new__(FakeKey)
+    listed = object.__new__(FakeKey)
     listed.__dict__.update(self.__dict__, _value_buffer=BytesIO(), multipart=None, disposed=True)
     memo[id(self)] = listed
     return listed
