@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -35,13 +36,27 @@ _STATES: Mapping[str, str] = {
 
 def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     """Print one JSON document on standard output."""
-    json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    try:
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Print nowhere from now on: whoever read, `head` for one, has read enough. The command ends as it would have."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+class _Results(Console):
+    def on_broken_pipe(self) -> None:
+        _let_go()
 
 
 def out() -> Console:
     """Return the console results go to; a file or a pipe has no width, and nothing is cut there."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Results(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     return console

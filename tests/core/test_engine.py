@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slipway import engine
 from slipway.deployment import fold
 from slipway.errors import Interrupted, Locked, Stale, StepFailed, Unavailable, VerificationFailed
-from slipway.observation import Published
+from slipway.observation import AppliedMigration, Published
 from slipway.plan import Plan, moved_by_others
 from slipway.ports import Effects
 from slipway.release import Release, Version
@@ -316,6 +316,22 @@ def test_what_someone_else_moved_meanwhile_is_not_taken_for_our_own_work(
         setattr(environment, name, value)
     begun = fold(journal.events())[0].begun - ({"infra"} if "serial" in meddle else frozenset())
     assert said in moved_by_others(plan, environment.observe(infrastructure=False).base, begun=begun)[-1]
+
+
+def test_a_content_that_a_migration_got_to_know_was_moved_by_nobody(environment: MemoryEnvironment) -> None:
+    release = release_of()
+    plan = environment.plan(release, version_in_staging(release))
+    unknown, known, other = (
+        environment.observe().base.model_copy(
+            update={"migrations": (AppliedMigration(script="V0.1.0__old.sql", succeeded=True, sha256=sha256),)}
+        )
+        for sha256 in (None, "a", "b")
+    )
+    plan = plan.model_copy(update={"base": unknown})
+    assert moved_by_others(plan, known, begun={"migrate"}) == ()
+    assert moved_by_others(plan, known) == ("migrations: the history of the same scripts",)
+    plan = plan.model_copy(update={"base": known})
+    assert moved_by_others(plan, other, begun={"migrate"}) == ("migrations: the history of the same scripts",)
 
 
 def test_a_slot_built_anew_is_not_built_a_third_time_once_the_journal_has_it(
