@@ -199,7 +199,7 @@ def _migration_order(case: Case) -> Sequence[Result]:
         Result(
             id="migration.order",
             state="blocked",
-            reason=f"{name} has a lower version than a script that was applied",
+            reason=f"{name} has no higher version than every script that was applied",
             fix=f"rename snowflake_migrations/scripts/{name} to a version above it, and its undo",
         )
         for name in late_scripts(_migrations(case), case.seen.warehouse.migrations)

@@ -3,8 +3,8 @@
 Rules (schemachange's names; Slipway's own digest of the content, because schemachange only warns about an edit):
 - `V<version>__name.sql` runs once, in the order of versions; `R__name.sql` again whenever it changed; `A__name.sql`
   after them in every run that has something to do.
-- An applied V script is never edited, every V script has an undo beside it, and a version never arrives below one
-  that was applied.
+- An applied V script is never edited, every V script has an undo beside it, and a version never arrives at or below
+  one that was applied.
 """
 
 from __future__ import annotations
@@ -53,15 +53,23 @@ class SetOut:
 def applied_migrations(last_runs: Iterable[ScriptRun], set_out: Iterable[SetOut]) -> tuple[AppliedMigration, ...]:
     """Return the last word on every script that ran, by name, with the digest of what ran then.
 
-    There is no digest where it is not certain that what stands in the warehouse is what a digest would tell:
-    of a script that failed; of one that a run set out with and told nothing of, be it that it came to none or that it
-    died and may have committed it; and of one that ran before anything was written down of it.
+    There is no digest where it is not certain that what stands in the warehouse is what a digest would tell: of a
+    script that failed; of one that ran before anything was written down of it; of an R or A script that a run set out
+    with and told nothing of, be it that it came to none or that it died and may have committed it; and of an A script
+    that others ran after. A V script that succeeded is run by nobody again, so what was set out later never came to it.
     """
-    newest = {one.script: one for one in sorted(set_out, key=lambda one: one.since)}
+    runs = sorted(last_runs, key=lambda run: run.script)
+    others = max((run.at for run in runs if run.succeeded and _kind(run.script) != "A"), default=None)
+    by_script = dict[str, list[SetOut]]()
+    for one in sorted(set_out, key=lambda one: one.since):
+        by_script.setdefault(one.script, []).append(one)
     found = []
-    for run in sorted(last_runs, key=lambda run: run.script):
-        last = newest.get(run.script)
-        sha256 = last.sha256 if run.succeeded and last and last.since <= run.at else None
+    for run in runs:
+        kind, all_out = _kind(run.script), by_script.get(run.script, [])
+        before = [one for one in all_out if one.since <= run.at]
+        is_told = kind == "V" or len(before) == len(all_out)
+        is_last = kind != "A" or others is None or run.at >= others
+        sha256 = before[-1].sha256 if run.succeeded and before and is_told and is_last else None
         found.append(AppliedMigration(script=run.script, succeeded=run.succeeded, sha256=sha256))
     return tuple(found)
 
@@ -104,13 +112,16 @@ def edited_scripts(component: Mapping[str, str], applied: Sequence[AppliedMigrat
 
 
 def late_scripts(component: Mapping[str, str], applied: Sequence[AppliedMigration]) -> tuple[str, ...]:
-    """Return the pending V scripts whose version lies below one that was applied."""
+    """Return the pending V scripts whose version is not above all that were applied: schemachange goes past them.
+
+    Those that were applied count too that the release does not hold, or holds under another name.
+    """
     done = {one.script for one in applied if one.succeeded}
-    versions = [script for script in scripts_in(component) if script.kind == "V"]
-    highest = max((_key(script.version) for script in versions if script.name in done), default=None)
+    highest = max((_key(version) for name in done if (version := _version_in(name))), default=None)
     if highest is None:
         return ()
-    return tuple(script.name for script in versions if script.name not in done and _key(script.version) < highest)
+    versions = (script for script in scripts_in(component) if script.kind == "V")
+    return tuple(script.name for script in versions if script.name not in done and _key(script.version) <= highest)
 
 
 def scripts_without_undo(component: Mapping[str, str]) -> tuple[str, ...]:
@@ -119,6 +130,16 @@ def scripts_without_undo(component: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         script.name for script in scripts_in(component) if script.kind == "V" and "U" + script.name[1:] not in undone
     )
+
+
+def _kind(name: str) -> str:
+    return name[:1].upper()
+
+
+def _version_in(name: str) -> tuple[int | str, ...]:
+    """Return the version in a script's name; nothing of one that has none."""
+    match = _NAME.match(name)
+    return _version(match["version"]) if match else ()
 
 
 def _version(text: str | None) -> tuple[int | str, ...]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 
+from slipway.console import Outlet
 from slipway.plan import Plan
 from slipway.ports import Outcome
 from slipway.release import short
@@ -22,7 +23,7 @@ class Progress:
     """Tells what moves. Implements the engine's `Listener`; called with a line it is a `ports.Progress`."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = console or Outlet(stderr=True, highlight=False, soft_wrap=True)
         self._began = time.monotonic()
         self._status = self._console.status("") if self._console.is_terminal else None
         self._spoke_at = 0.0

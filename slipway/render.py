@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from slipway.audit import Verification
+from slipway.console import Outlet, let_go
 from slipway.deployment import Deployment, median_durations_ms
 from slipway.evidence import Bundle
 from slipway.gate import Result
@@ -40,23 +40,12 @@ def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        _let_go()
-
-
-def _let_go() -> None:
-    """Print nowhere from now on: whoever read, `head` for one, has read enough. The command ends as it would have."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-class _Results(Console):
-    def on_broken_pipe(self) -> None:
-        _let_go()
+        let_go(sys.stdout)
 
 
 def out() -> Console:
     """Return the console results go to; a file or a pipe has no width, and nothing is cut there."""
-    console = _Results(highlight=False, soft_wrap=True)
+    console = Outlet(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
     return console

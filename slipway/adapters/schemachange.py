@@ -1,8 +1,9 @@
 """Migrations by schemachange, in a process of its own, and Slipway's digest of every script it applied.
 
 What was applied is told by schemachange's history, never by what a run was asked to do. The digests of what a run sets
-out to run are written down before it begins. So after a run that died at any moment it is known of every script that
+out to run are written down before it begins. So when the process dies at any moment, it is known of every script that
 the history names with which content it ran, and every other one that the run set out with is in doubt and runs again.
+A statement that was under way then is the warehouse's to end; nothing here waits for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
 
@@ -31,7 +32,7 @@ from slipway.adapters.snowflake import (
 )
 from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
-from slipway.errors import StepFailed, Unavailable
+from slipway.errors import Stale, StepFailed, Unavailable
 from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, pending_scripts, scripts_in
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
@@ -72,6 +73,7 @@ class Schemachange:
         """Run schemachange.
 
         Raises:
+            Stale: something is pending that is not in the step; nothing ran.
             StepFailed: a script failed; those before it stand, and so does what it committed itself.
             Unavailable: the warehouse was lost meanwhile; the same stands.
             Locked: the guard of the session does not allow it any more.
@@ -79,26 +81,27 @@ class Schemachange:
         tag = f"{self._session.query_tag}:migrate:{token_hex(4)}"  # of this run alone
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
-            self._set_out()
+            self._adopt()
+            self._set_out(step)
             before = self._facts.migration_runs()
             began = time.monotonic()
             code, lines = self._run(tag, progress)
             outside_s = time.monotonic() - began
             ran = _grown(before, self._facts.migration_runs())
-            if code == 0:
-                self._adopt()
         if code and any(map(is_loss, map(_plain, lines))):
             raise Unavailable(f"the warehouse was lost during the migration: {_cause(lines)}", fix=FIX)
         if code:
             raise StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
         return Outcome(
-            summary=f"{len(ran)} script(s) applied",
-            evidence={"scripts": self._in_order(ran), **self._queries(tag).evidence(), "session": queries.evidence()},
+            summary=f"{len(step.scripts)} script(s) applied",
+            evidence={
+                "scripts": list(step.scripts),
+                "ran": sorted(ran),  # now: an attempt before may have run others
+                **self._queries(tag).evidence(),
+                "session": queries.evidence(),
+            },
             outside_s=outside_s,
         )
-
-    def _in_order(self, ran: Collection[str]) -> list[str]:
-        return [script.name for script in scripts_in(self._component) if script.name in ran]
 
     def _run(self, tag: str, progress: Progress) -> tuple[int, list[str]]:
         self._session.guard()
@@ -143,6 +146,7 @@ class Schemachange:
                 "root-folder": str(self._tree / "snowflake_migrations" / SCRIPTS_FOLDER),
                 "change-history-table": self._table(HISTORY_TABLE),
                 "create-change-history-table": True,
+                "raise-exception-on-ignored-versioned-script": True,
                 "query-tag": tag,  # schemachange puts its version before it, and a script's name behind
                 "vars": variables,
             },
@@ -166,36 +170,41 @@ class Schemachange:
     def _variables(self) -> Mapping[str, str]:
         return for_child(os.environ, {"PYTHONWARNINGS": "ignore"}, host=self._address.host)
 
-    def _set_out(self) -> None:
-        """Write down with which contents scripts run from now on, and have schemachange run them.
-
-        It goes past an R script whose last success had the content that it has now, whatever came after that.
-        """
-        pending = self._pending()
-        for script in scripts_in(self._component):
-            if script.name not in pending:
-                continue
-            self._session.change(
-                f"INSERT INTO {self._table(DIGEST_TABLE)} SELECT %s, %s, %s, CURRENT_TIMESTAMP()",
-                [script.name, script.sha256, self._release.id],
-            )
-            if script.kind == "R":
-                self._session.change(
-                    f"UPDATE {self._table(HISTORY_TABLE)} SET STATUS = 'Superseded' "
-                    "WHERE SCRIPT = %s AND STATUS = 'Success'",
-                    [script.name],
-                )
-
     def _adopt(self) -> None:
         """Take V scripts that were applied before anything was written down of them for what they are here."""
         unknown = {one.script for one in self._facts.migrations() if one.succeeded and one.sha256 is None}
         for script in scripts_in(self._component):
             if script.kind == "V" and script.name in unknown:
                 self._session.change(
-                    f"INSERT INTO {self._table(DIGEST_TABLE)} SELECT SCRIPT, %s, %s, MAX(INSTALLED_ON) "
+                    f"INSERT INTO {self._table(DIGEST_TABLE)} SELECT SCRIPT, %s, %s, MIN(INSTALLED_ON) "
                     f"FROM {self._table(HISTORY_TABLE)} WHERE SCRIPT = %s GROUP BY SCRIPT",
                     [script.sha256, self._release.id, script.name],
                 )
+
+    def _set_out(self, step: MigrateWarehouse) -> None:
+        """Write down with which contents scripts run from now on, and have schemachange run them.
+
+        It goes past an R script whose last success had the content that it has now, whatever came after that.
+        """
+        pending = self._pending()
+        if others := [name for name in pending if name not in step.scripts]:
+            raise Stale(
+                f"pending since the plan was made, and not in it: {', '.join(others)}", fix="invoke plan --env ENV"
+            )
+        scripts = [script for script in scripts_in(self._component) if script.name in pending]
+        if not scripts:
+            return
+        self._session.change(
+            f"INSERT INTO {self._table(DIGEST_TABLE)} VALUES "
+            + ", ".join(["(%s, %s, %s, CURRENT_TIMESTAMP())"] * len(scripts)),
+            [value for script in scripts for value in (script.name, script.sha256, self._release.id)],
+        )
+        if repeatable := [script.name for script in scripts if script.kind == "R"]:
+            self._session.change(
+                f"UPDATE {self._table(HISTORY_TABLE)} SET STATUS = 'Superseded' "
+                f"WHERE STATUS = 'Success' AND SCRIPT IN ({', '.join(['%s'] * len(repeatable))})",
+                repeatable,
+            )
 
     def _table(self, name: str) -> str:
         return f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.{name}"

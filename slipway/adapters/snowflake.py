@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -224,14 +224,18 @@ class SnowflakeFacts:
 
     def migrations(self) -> tuple[AppliedMigration, ...]:
         """Return the last word of the history on every script, by name."""
-        if not self._has_history():
+        own = self._own_tables()
+        if not self._has_history(own):
             return ()
-        newest = "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT ORDER BY {} DESC) = 1"
-        set_out = self._session.rows(
-            f"SELECT SCRIPT, SHA256, SINCE FROM {self._ops}.{DIGEST_TABLE} {newest.format('SINCE')}"
+        set_out = (
+            self._session.rows(f"SELECT SCRIPT, SHA256, SINCE FROM {self._ops}.{DIGEST_TABLE}")
+            if DIGEST_TABLE in own
+            else []
         )
+        # The last word on a V script is its success: schemachange runs it no more, and what failed later was too late.
         last_runs = self._session.rows(
-            f"SELECT SCRIPT, STATUS, INSTALLED_ON FROM {self._ops}.{HISTORY_TABLE} {newest.format('INSTALLED_ON')}"
+            f"SELECT SCRIPT, STATUS, INSTALLED_ON FROM {self._ops}.{HISTORY_TABLE} QUALIFY ROW_NUMBER() OVER ("
+            "PARTITION BY SCRIPT ORDER BY IFF(SCRIPT_TYPE = 'V' AND STATUS = 'Success', 0, 1), INSTALLED_ON DESC) = 1"
         )
         return applied_migrations(
             (ScriptRun(script=name, succeeded=status == "Success", at=at) for name, status, at in last_runs),
@@ -240,7 +244,7 @@ class SnowflakeFacts:
 
     def migration_runs(self) -> dict[str, int]:
         """Return how many times each script was run, well or not."""
-        if not self._has_history():
+        if not self._has_history(self._own_tables()):
             return {}
         rows = self._session.rows(f"SELECT SCRIPT, COUNT(*) FROM {self._ops}.{HISTORY_TABLE} GROUP BY SCRIPT")
         return {str(name): int(count) for name, count in rows}
@@ -256,11 +260,13 @@ class SnowflakeFacts:
         slot, release = self._session.rows(f"SELECT SLOT, RELEASE FROM {live}.{MARKER_SCHEMA}.{MARKER_VIEW}")[0]
         return Published(slot=str(slot), release=str(release))
 
-    def _has_history(self) -> bool:
-        """Return whether migrations were ever set out for. Both tables are made before."""
-        own = self._own_tables()
-        if HISTORY_TABLE in own and DIGEST_TABLE not in own:
-            raise _hidden(f"{self._ops}.{DIGEST_TABLE}", f"{self._ops}.{HISTORY_TABLE} is there")
+    def _has_history(self, own: Collection[str]) -> bool:
+        """Return whether schemachange may have run, be it before Slipway did.
+
+        Slipway's tables are made in an order, see `bookkeeping`: a later one is not there without the one before.
+        """
+        if DIGEST_TABLE not in own and "SLOTS" in own:
+            raise _hidden(f"{self._ops}.{DIGEST_TABLE}", f"{self._ops}.SLOTS is there")
         if HISTORY_TABLE not in own and DIGEST_TABLE in own and self._column("SCRIPT", DIGEST_TABLE):
             raise _hidden(f"{self._ops}.{HISTORY_TABLE}", f"{self._ops}.{DIGEST_TABLE} names scripts that were run")
         return HISTORY_TABLE in own
@@ -287,20 +293,21 @@ def _hidden(name: str, because: str) -> MissingObject:
 
 
 def bookkeeping(ops_database: str) -> tuple[str, ...]:
-    """Return the statements that make the tables beside the data: which slots are complete, what scripts were applied.
+    """Return the statements that make the tables beside the data: what scripts were applied, which slots are complete.
 
-    The history is made as schemachange would make it, so that it is there before anything is set out for.
+    Their order counts: digests are there before slots, and the history before anything is set out for. It is made as
+    schemachange would make it.
     """
     schema = f"{ops_database}.{OPS_SCHEMA}"
     return (
         f"CREATE SCHEMA IF NOT EXISTS {schema}",
-        f"CREATE TABLE IF NOT EXISTS {schema}.SLOTS (SLOT VARCHAR, RELEASE VARCHAR, BUILT_AT TIMESTAMP_NTZ)",
-        f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
         f"CREATE TABLE IF NOT EXISTS {schema}.{DIGEST_TABLE} "
         "(SCRIPT VARCHAR, SHA256 VARCHAR, RELEASE VARCHAR, SINCE TIMESTAMP_LTZ)",
         f"CREATE TABLE IF NOT EXISTS {schema}.{HISTORY_TABLE} "
         "(VERSION VARCHAR, DESCRIPTION VARCHAR, SCRIPT VARCHAR, SCRIPT_TYPE VARCHAR, CHECKSUM VARCHAR, "
         "EXECUTION_TIME NUMBER, STATUS VARCHAR, INSTALLED_BY VARCHAR, INSTALLED_ON TIMESTAMP_LTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.SLOTS (SLOT VARCHAR, RELEASE VARCHAR, BUILT_AT TIMESTAMP_NTZ)",
+        f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
     )
 
 

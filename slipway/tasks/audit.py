@@ -131,4 +131,4 @@ def key(_: Context, env: str) -> None:
     with open_site(PROJECT, env, start=False) as site:
         site.require_journal()
         for purpose in get_args(Purpose):
-            print(site.signer(purpose).verification_key.pem, end="")
+            render.out().print(site.signer(purpose).verification_key.pem, end="", markup=False)

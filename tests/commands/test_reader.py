@@ -10,18 +10,20 @@ import pytest
 SAYS = {
     "json": "render.print_json([0] * 100_000)",
     "table": "[render.out().print('x' * 1000) for _ in range(1000)]",
+    "progress": "[progress.Progress().waiting('x' * 1000) for _ in range(1000)]",
 }
 
 
 @pytest.mark.parametrize("kind", SAYS)
 def test_a_command_whose_reader_left_goes_on_and_ends_as_it_would(kind: str) -> None:
-    program = f"from slipway import render\n{SAYS[kind]}\nprint('more')\nraise SystemExit(4)"
+    program = f"from slipway import progress, render\n{SAYS[kind]}\nprint('more')\nraise SystemExit(4)"
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
-        running.stdout.read(10)
-        running.stdout.close()
-        said = running.stderr.read()
-    assert (running.returncode, said) == (4, "")
+        leaves, stays = (running.stderr, running.stdout) if kind == "progress" else (running.stdout, running.stderr)
+        leaves.read(10)
+        leaves.close()
+        said = stays.read()
+    assert (running.returncode, said) == (4, "more\n" if kind == "progress" else "")

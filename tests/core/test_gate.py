@@ -103,7 +103,7 @@ WITHOUT_UNDO = {"snowflake_migrations/undo/U1.0.0__tables.sql": None}
         (
             "migration.order",
             case(changes=LATE, environment=EDITED),
-            "V0.9.0__late.sql has a lower version than a script that was applied",
+            "V0.9.0__late.sql has no higher version than every script that was applied",
         ),
         ("migration.undo", case(changes=WITHOUT_UNDO), "V1.0.0__tables.sql has no undo beside it"),
         (

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slipway.migration import (
@@ -85,11 +85,13 @@ def test_an_edited_version_is_named_and_an_edited_repeatable_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("new", "late"), [("V1.5__x.sql", True), ("V0.9__x.sql", True), ("V2.1__x.sql", False), ("V10__x.sql", False)]
+    ("new", "late"),
+    [("V1.5__x.sql", True), ("V0.9__x.sql", True), ("V2__x.sql", True), ("V2.1__x.sql", False), ("V10__x.sql", False)],
 )
-def test_a_version_below_the_highest_applied_is_late(new: str, late: bool) -> None:
+def test_a_version_that_is_not_above_the_highest_applied_is_late(new: str, late: bool) -> None:
     names = ["V1__a.sql", "V2__b.sql"]
     assert late_scripts(component(*names, new), applied(*names)) == ((new,) if late else ())
+    assert late_scripts(component("V1__a.sql", new), applied(*names)) == ((new,) if late else ()), "of another release"
 
 
 def test_an_undo_belongs_to_the_script_of_its_name() -> None:
@@ -112,7 +114,7 @@ class Warehouse:
     """
 
     def __init__(self) -> None:
-        self.stands: dict[str, str] = {}  # script -> content
+        self.stands: dict[str, str] = {}  # script -> content; "half" of one that failed
         self.order: list[str] = []  # of all that was committed
         self.history: list[tuple[str, str, str, datetime]] = []  # script, content, status, at
         self.set_out: list[SetOut] = []
@@ -156,6 +158,7 @@ class Warehouse:
                 continue
             self.moment()
             if script.name == fails:
+                self.stands[script.name] = "half"
                 self.history.append((script.name, script.sha256, "Failed", self.now()))
                 return
             self.stands[script.name] = script.sha256
@@ -174,19 +177,21 @@ class Warehouse:
         return script.kind == "V" and bool(successes)
 
 
-NAMES = ["V1__a.sql", "V2__b.sql", "R__a.sql", "R__b.sql", "A__a.sql"]
+NAMES = ["V1__a.sql", "V2__b.sql", "R__a.sql", "R__b.sql", "A__a.sql", "A__b.sql"]
+CONTENT = st.sampled_from("12")
 RELEASES = st.fixed_dictionaries(
-    {
-        "scripts/V1__a.sql": st.just("1"),
-        "scripts/R__a.sql": st.sampled_from("12"),
-        "scripts/A__a.sql": st.sampled_from("12"),
-    },
-    optional={"scripts/V2__b.sql": st.just("1"), "scripts/R__b.sql": st.sampled_from("12")},
+    {f"scripts/{name}": CONTENT for name in ("V1__a.sql", "R__a.sql", "A__a.sql")},
+    optional={f"scripts/{name}": CONTENT for name in ("V2__b.sql", "R__b.sql", "A__b.sql")},
 )
-RUNS = st.lists(st.tuples(RELEASES, st.none() | st.integers(0, 24), st.none() | st.sampled_from(NAMES[:4])), max_size=5)
+RUNS = st.lists(st.tuples(RELEASES, st.none() | st.integers(0, 24), st.none() | st.sampled_from(NAMES)), max_size=5)
+BEFORE = {"scripts/V1__a.sql": "1", "scripts/R__a.sql": "1", "scripts/A__a.sql": "1"}
+AFTER = BEFORE | {"scripts/A__a.sql": "2"}
 
 
+@settings(max_examples=500)
 @given(RUNS, RELEASES)
+@example(runs=[(BEFORE, None, None), (AFTER, 2, None)], last=AFTER)  # dies before what it set out with
+@example(runs=[(BEFORE, None, None), (BEFORE | {"scripts/R__a.sql": "2"}, None, "R__a.sql")], last=BEFORE)
 def test_whatever_runs_died_or_failed_of_nothing_is_pending_only_where_all_stands(
     runs: list[tuple[dict[str, str], int | None, str | None]], last: dict[str, str]
 ) -> None:
@@ -194,12 +199,14 @@ def test_whatever_runs_died_or_failed_of_nothing_is_pending_only_where_all_stand
     for release, dies_at, fails in runs:
         with suppress(Died):
             warehouse.migrate(release, dies_at=dies_at, fails=fails)
+        assert_told(warehouse)
         for seen in (release, last):
             if not pending_scripts(seen, warehouse.applied):
                 assert_stands(seen, warehouse)
     warehouse.migrate(last, dies_at=None, fails=None)
     assert pending_scripts(last, warehouse.applied) == ()
     assert_stands(last, warehouse)
+    assert_told(warehouse)
 
 
 @given(RELEASES, st.integers(0, 24))
@@ -209,15 +216,38 @@ def test_a_script_that_the_history_names_is_not_run_again_by_the_run_that_goes_o
     warehouse = Warehouse()
     with suppress(Died):
         warehouse.migrate(release, dies_at=dies_at, fails=None)
-    named = {row[0] for row in warehouse.history}
+    named = {row[0] for row in warehouse.history if not row[0].startswith("A")}
     began = len(warehouse.order)
     warehouse.migrate(release, dies_at=None, fails=None)
     assert not named & set(warehouse.order[began:])
 
 
+def assert_told(warehouse: Warehouse) -> None:
+    """A digest that is told is of what stands; of a V script that succeeded it is always told."""
+    for one in warehouse.applied:
+        assert one.sha256 in (None, warehouse.stands[one.script])
+        assert one.sha256 or not one.succeeded or not one.script.startswith("V")
+
+
 def assert_stands(release: Mapping[str, str], warehouse: Warehouse) -> None:
-    """What stands is the release's, and what runs after all others did."""
-    for script in scripts_in(release):
-        assert warehouse.stands[script.name] == script.sha256
-    always = [script.name for script in scripts_in(release) if script.kind == "A"]
-    assert set(warehouse.order[-len(always) :]) == set(always)
+    """What stands is the release's, where it was not edited; and what runs after all others did."""
+    scripts = scripts_in(release)
+    edited = edited_scripts(release, warehouse.applied)
+    for script in scripts:
+        assert script.name in edited or warehouse.stands[script.name] == script.sha256
+    always = [script.name for script in scripts if script.kind == "A"]
+    others = [name for name in warehouse.order if not name.startswith("A")]
+    for name in always:
+        assert warehouse.order[::-1].index(name) < warehouse.order[::-1].index(others[-1])
+
+
+MORNING, NOON, EVENING = (datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (8, 12, 18))
+
+
+@pytest.mark.parametrize(("script", "known"), [("V1__a.sql", "1"), ("R__a.sql", None), ("A__a.sql", None)])
+def test_what_was_set_out_for_and_did_not_come_leaves_only_what_could_run_in_doubt(
+    script: str, known: str | None
+) -> None:
+    run = ScriptRun(script=script, succeeded=True, at=NOON)
+    told = [SetOut(script=script, sha256="1", since=MORNING), SetOut(script=script, sha256="2", since=EVENING)]
+    assert [one.sha256 for one in applied_migrations([run], told)] == [known]

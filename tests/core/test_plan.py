@@ -75,7 +75,7 @@ def test_all_blockers_show_at_once_each_with_what_mends_it(environment: MemoryEn
     plan = environment.plan(release, version_in_staging(release))
     checks = CheckReport(dag_problems=(Problem(file="dags/customers.py", message="NameError: x"),))
     blockers = obstacles(plan, release, environment.observe(), checks=checks)
-    assert [one.id for one in blockers] == ["dags.import", "migration.edited", "migration.undo"]
+    assert [one.id for one in blockers] == ["dags.import", "migration.edited", "migration.order", "migration.undo"]
     assert all(one.fix for one in blockers)
 
 

@@ -190,7 +190,7 @@ def test_a_migration_that_lost_its_session_keeps_what_it_applied_and_goes_on_whe
     work = Scripts(site.place, tmp_path)
     with told():
         work.migrate(scripts(LONG), once(site.flicker, "Applying V (1.1.0)"))
-    assert FIRST not in work.pending(scripts(LONG)), "its digest was kept"
+    assert FIRST not in work.pending(scripts(LONG)), "its content is known"
     assert SECOND in work.pending(scripts(LONG))
 
     work.migrate(scripts(SHORT))

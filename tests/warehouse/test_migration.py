@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from slipway.adapters.schemachange import Schemachange
-from slipway.errors import Locked, StepFailed
-from slipway.migration import edited_scripts, pending_scripts
+from slipway.adapters.snowflake import bookkeeping
+from slipway.errors import Locked, Stale, StepFailed
+from slipway.migration import edited_scripts, pending_scripts, scripts_in
 from slipway.ports import Outcome, Progress
 from slipway.step import MigrateWarehouse
 from tests.migrations.migration import release_of
@@ -24,9 +25,10 @@ TABLE = "{{ raw_database }}.PUBLIC.T"
 SCRIPTS = {
     FIRST: f"CREATE TABLE {TABLE} (A NUMBER);",
     VIEW: "CREATE OR REPLACE VIEW {{ raw_database }}.PUBLIC.V AS SELECT 1 AS N;",
-    EACH: "SELECT 1;\n" * 40,  # long enough to die in
+    EACH: "SELECT 1;",
 }
 HALF = f"ALTER TABLE {TABLE} ADD COLUMN B NUMBER;\nALTER TABLE {TABLE} ADD COLUMN C NO_SUCH_TYPE;"
+LONG = "SELECT COUNT(*) AS N FROM TABLE(GENERATOR(ROWCOUNT => 3000000)) A, TABLE(GENERATOR(ROWCOUNT => 30000)) B;"
 WHOLE = f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS B NUMBER;"
 SHELL = {
     "SNOWFLAKE_DATABASE": "NOWHERE",
@@ -44,6 +46,10 @@ class Scripts:
     place: Place
     tree: Path
 
+    @property
+    def folder(self) -> Path:
+        return self.tree / "snowflake_migrations" / "scripts"
+
     def component(self, scripts: Mapping[str, str]) -> dict[str, str]:
         return {f"scripts/{name}": hashlib.sha256(text.encode()).hexdigest() for name, text in scripts.items()}
 
@@ -51,7 +57,7 @@ class Scripts:
         return pending_scripts(self.component(scripts), self.place.facts.migrations())
 
     def set_out(self) -> list[tuple[str, str]]:
-        """Return the scripts that runs set out to run, each with the release it was of, in the order of time."""
+        """Return the scripts that runs set out to run, each with the release it was of, by time and name."""
         table = f"{self.place.database('OPS')}.SLIPWAY.SCRIPT_DIGESTS"
         return list(self.place.deployer.rows(f"SELECT SCRIPT, RELEASE FROM {table} ORDER BY SINCE, SCRIPT"))
 
@@ -63,10 +69,11 @@ class Scripts:
 
     def schemachange(self, scripts: Mapping[str, str]) -> Schemachange:
         """Write the scripts into the tree, and return what runs them."""
-        folder = self.tree / "snowflake_migrations" / "scripts"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for old in self.folder.iterdir():
+            old.unlink()
         for name, text in scripts.items():
-            (folder / name).write_text(text)
+            (self.folder / name).write_text(text)
         return Schemachange(
             self.place.environment,
             release_of(self.component(scripts)),
@@ -116,7 +123,8 @@ def test_what_is_set_out_for_is_written_down_for_each_run(place: Place, tmp_path
     second = release_of(scripts.component(wider)).id
     assert place.facts.migration_runs() == {FIRST: 1, SECOND: 1, VIEW: 1, EACH: 2}
     assert outcome.evidence["scripts"] == [SECOND, EACH]
-    assert scripts.set_out() == [(FIRST, first), (VIEW, first), (EACH, first), (SECOND, second), (EACH, second)]
+    assert outcome.evidence["ran"] == [EACH, SECOND]
+    assert scripts.set_out() == [(EACH, first), (VIEW, first), (FIRST, first), (EACH, second), (SECOND, second)]
 
 
 @pytest.mark.parametrize("left", [FIRST, VIEW, EACH])
@@ -149,7 +157,9 @@ def test_a_view_that_a_run_left_behind_untold_is_brought_back(place: Place, tmp_
     scripts.migrate(SCRIPTS)
     changed = {**SCRIPTS, VIEW: SCRIPTS[VIEW].replace("1 AS N", "2 AS N")}
     died_after(VIEW, scripts, changed, times=2)
-    place.deployer.run(f"DELETE FROM {history} WHERE SCRIPT = '{VIEW}' AND STATUS = 'Success'")
+    place.deployer.run(  # as it is before the history tells of it
+        f"DELETE FROM {history} WHERE SCRIPT = '{VIEW}' AND STATUS = 'Success'"
+    )
     assert place.deployer.rows(f"SELECT N FROM {place.database('RAW')}.PUBLIC.V") == [(2,)]
 
     assert scripts.pending(SCRIPTS) == (VIEW, EACH), "it was committed, and died before it was told"
@@ -169,7 +179,6 @@ def test_what_runs_always_runs_after_the_scripts_of_a_run_that_died_or_failed(pl
 
     with pytest.raises(StepFailed):
         scripts.migrate({**changed, SECOND: WHOLE, "V1.2.0__broken.sql": HALF})
-    (tmp_path / "snowflake_migrations" / "scripts" / "V1.2.0__broken.sql").unlink()
     without = {**changed, SECOND: WHOLE}
     assert scripts.pending(without) == (EACH,)
     scripts.migrate(without)
@@ -190,10 +199,42 @@ def test_a_view_whose_change_failed_is_brought_back_though_its_last_success_was_
     assert scripts.pending(SCRIPTS) == ()
 
 
+def test_a_history_from_before_is_taken_for_what_the_release_holds(place: Place, tmp_path: Path) -> None:
+    scripts, schema = Scripts(place, tmp_path), f"{place.database('OPS')}.SLIPWAY"
+    scripts.migrate(SCRIPTS)
+    place.deployer.run(f"DROP TABLE {schema}.SCRIPT_DIGESTS", f"DROP TABLE {schema}.SLOTS")
+    assert {one.sha256 for one in place.facts.migrations()} == {None}
+    assert scripts.pending(SCRIPTS) == (VIEW, EACH)
+    scripts.migrate(SCRIPTS)
+    assert {one.sha256 for one in place.facts.migrations()} == set(scripts.component(SCRIPTS).values())
+    assert place.facts.migration_runs() == {FIRST: 1, VIEW: 2, EACH: 2}
+
+
+def test_what_came_too_late_takes_nothing_from_a_version_that_was_applied(place: Place, tmp_path: Path) -> None:
+    scripts, schema = Scripts(place, tmp_path), f"{place.database('OPS')}.SLIPWAY"
+    scripts.migrate(SCRIPTS)
+    known = place.facts.migrations()
+    place.deployer.run(
+        f"INSERT INTO {schema}.CHANGE_HISTORY (SCRIPT, SCRIPT_TYPE, STATUS, INSTALLED_ON) "
+        f"SELECT '{FIRST}', 'V', 'Failed', CURRENT_TIMESTAMP()",
+        f"INSERT INTO {schema}.SCRIPT_DIGESTS SELECT '{FIRST}', 'other', 'r', CURRENT_TIMESTAMP()",
+    )
+    assert place.facts.migrations() == known
+    assert scripts.pending(SCRIPTS) == ()
+
+
+def test_what_is_pending_beyond_the_plan_is_not_run(place: Place, tmp_path: Path) -> None:
+    scripts = Scripts(place, tmp_path)
+    step = MigrateWarehouse(scripts=(FIRST, VIEW), release=scripts.step(SCRIPTS).release)
+    with pytest.raises(Stale, match=EACH):
+        scripts.schemachange(SCRIPTS).migrate(step, lambda line: None)
+    assert (scripts.set_out(), place.facts.migration_runs()) == ([], {})
+
+
 def test_nothing_is_set_out_for_where_the_guard_does_not_allow_it(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scripts, allowed = Scripts(place, tmp_path), 5  # what makes the tables
+    scripts, allowed = Scripts(place, tmp_path), len(bookkeeping(place.database("OPS")))
 
     def guard() -> None:
         nonlocal allowed
@@ -212,11 +253,20 @@ class Died(BaseException):
 
 
 def died_after(script: str, scripts: Scripts, run: Mapping[str, str], *, times: int = 1) -> None:
-    """Migrate until the history names `script` so many times, and leave all as it is then."""
+    """Migrate until the history names `script` so many times, and leave all as it is then.
+
+    What comes after it does not come to its end by itself.
+    """
+    names = [one.name for one in scripts_in(scripts.component(run))]
+    after = dict.fromkeys(names[names.index(script) + 1:], LONG)
+    schemachange, step = scripts.schemachange(run), scripts.step(run)
+    for name, text in after.items():
+        (scripts.folder / name).write_text(text)  # not what the release says, nor what is set out with
 
     def look(line: str) -> None:
         if scripts.place.facts.migration_runs().get(script, 0) >= times:
             raise Died
 
     with pytest.raises(Died):
-        scripts.migrate(run, look)
+        schemachange.migrate(step, look)
+    scripts.schemachange(run)

@@ -128,7 +128,7 @@ def _equal_by_text(original: Callable[..., Any]) -> Callable[..., Any]:
 def _without_content(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
     """Return what a list tells of an object. Not a mend but haste: moto copies the contents of the whole bucket."""
     _ = self.etag  # made of the content, once
-    listed = object.__new__(FakeKey)
+    listed = object.__new__(FakeKey)  # moto's own keeps every object that it made
     listed.__dict__.update(self.__dict__, _value_buffer=BytesIO(), multipart=None, disposed=True)
     memo[id(self)] = listed
     return listed
