@@ -186,12 +186,14 @@ RELEASES = st.fixed_dictionaries(
 RUNS = st.lists(st.tuples(RELEASES, st.none() | st.integers(0, 24), st.none() | st.sampled_from(NAMES)), max_size=5)
 BEFORE = {"scripts/V1__a.sql": "1", "scripts/R__a.sql": "1", "scripts/A__a.sql": "1"}
 AFTER = BEFORE | {"scripts/A__a.sql": "2"}
+LATER, MORE = BEFORE | {"scripts/R__a.sql": "2"}, {"scripts/A__b.sql": "1"}
 
 
 @settings(max_examples=500)
 @given(RUNS, RELEASES)
 @example(runs=[(BEFORE, None, None), (AFTER, 2, None)], last=AFTER)  # dies before what it set out with
-@example(runs=[(BEFORE, None, None), (BEFORE | {"scripts/R__a.sql": "2"}, None, "R__a.sql")], last=BEFORE)
+@example(runs=[(BEFORE, None, None), (LATER, None, "R__a.sql")], last=BEFORE)
+@example(runs=[(BEFORE | MORE, None, None), (LATER, None, None)], last=LATER | MORE)  # one release did not hold it
 def test_whatever_runs_died_or_failed_of_nothing_is_pending_only_where_all_stands(
     runs: list[tuple[dict[str, str], int | None, str | None]], last: dict[str, str]
 ) -> None:

@@ -258,7 +258,7 @@ def died_after(script: str, scripts: Scripts, run: Mapping[str, str], *, times: 
     What comes after it does not come to its end by itself.
     """
     names = [one.name for one in scripts_in(scripts.component(run))]
-    after = dict.fromkeys(names[names.index(script) + 1:], LONG)
+    after = dict.fromkeys(names[names.index(script) + 1 :], LONG)
     schemachange, step = scripts.schemachange(run), scripts.step(run)
     for name, text in after.items():
         (scripts.folder / name).write_text(text)  # not what the release says, nor what is set out with
