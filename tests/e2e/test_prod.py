@@ -101,6 +101,7 @@ def test_nobody_approves_their_own_change_and_every_gate_says_what_opens_it(prod
 
 
 def test_an_approval_is_void_once_the_live_release_moved(prod: House) -> None:
+    commit(prod, "dbt_threads", 4)
     old = plan_of(prod)
     approve(prod, old["id"], BEN)
     commit(prod, "dbt_threads", 5)
