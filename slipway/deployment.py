@@ -119,8 +119,9 @@ class Deployment:
     breaks_glass: bool
     started_at: str
     ended_at: str | None = None
-    worked_ms: int = 0  # from each beginning or resumption to the end that followed
+    worked_ms: int = 0  # from each beginning or resumption to the end that followed, or to its last event if it died
     since: str = ""  # the last of those beginnings
+    heard_at: str = ""  # of its last event
     looked_ms: int = 0  # of it, spent asking the environment whether it is as planned
     steps: tuple[StepRecord, ...] = ()
     message: str | None = None
@@ -167,7 +168,8 @@ def fold(events: Iterable[Event]) -> tuple[Deployment, ...]:
                 fix=_LOOK,
             )
         try:
-            found[event.deployment] = _begin(event) if before is None else _advance(before, event, state)
+            after = _begin(event) if before is None else _advance(before, event, state)
+            found[event.deployment] = replace(after, heard_at=event.at)
         except (LookupError, TypeError, ValueError, ConfigurationError) as error:
             raise JournalError(
                 f"event {event.seq} of {event.deployment} says what no deployment writes: {error!r}", fix=_LOOK
@@ -254,6 +256,7 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
         case "failed" | "abandoned":
             return replace(_ended(before, event), state=state, message=data["message"])
         case "resumed":
+            died_ms = _span_ms(before.since, before.heard_at) if before.ended_at is None else 0
             return replace(
                 before,
                 state=state,
@@ -261,6 +264,7 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 by=data["by"],
                 commit=data["commit"],
                 since=event.at,
+                worked_ms=before.worked_ms + died_ms,
                 ended_at=None,
                 message=None,
                 **_permission(data),
@@ -271,5 +275,8 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
 
 def _ended(before: Deployment, event: Event) -> Deployment:
     """Return the deployment as it ended, with the time since it began or was resumed added."""
-    span = datetime.fromisoformat(event.at) - datetime.fromisoformat(before.since)
-    return replace(before, ended_at=event.at, worked_ms=before.worked_ms + int(span.total_seconds() * 1000))
+    return replace(before, ended_at=event.at, worked_ms=before.worked_ms + _span_ms(before.since, event.at))
+
+
+def _span_ms(since: str, until: str) -> int:
+    return int((datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds() * 1000)

@@ -116,6 +116,7 @@ def apply(work: Assignment, around: Surroundings) -> Deployment:
             f"{plan.environment} moved since the plan was made; nothing was changed:\n  " + "\n  ".join(said),
             fix=f"invoke plan --env {plan.environment}",
         )
+    _stop_if_asked(1, plan, around)  # what was stopped while it was examined never began
     journal.append(work.deployment, "resumed" if work.resumes else "began", _facts_of(work))
     try:
         for number, step in enumerate(plan.steps, start=1):
@@ -239,8 +240,9 @@ def _patiently(call: Callable[[], _T], around: Surroundings) -> _T:
 
 def _stop_if_asked(number: int, plan: Plan, around: Surroundings) -> None:
     if around.is_stopping():
+        before = "the steps before it stand" if number > 1 else "nothing was done"
         raise Interrupted(
-            f"stopped before step {number} of {len(plan.steps)}; the steps before it stand",
+            f"stopped before step {number} of {len(plan.steps)}; {before}",
             fix=f"invoke {plan.purpose} --env {plan.environment}",
         )
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from slipway.audit import Verification
 from slipway.console import Outlet, let_go
-from slipway.deployment import Deployment, median_durations_ms
+from slipway.deployment import Deployment, Event, median_durations_ms
 from slipway.evidence import Bundle
 from slipway.gate import Result
 from slipway.observation import InfrastructureFacts, Observation
@@ -241,7 +241,9 @@ def show_status(document: Mapping[str, Any]) -> None:
             table.add_row("approved by", escape(", ".join(last["approved_by"])))
         if last["message"]:
             table.add_row("because", f"[red]{escape(last['message'].splitlines()[0])}[/]")
-    table.add_row("rollback to", short(document["previous_release"]) if document["previous_release"] else "nothing yet")
+    table.add_row(
+        "rollback to", short(document["previous_release"]) if document["previous_release"] else "nothing earlier"
+    )
     console.print(table)
     for deployment in document["unreviewed"]:
         name = document["environment"]
@@ -288,8 +290,13 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def show_history(deployments: Sequence[Deployment]) -> None:
-    """Print deployments for people, newest first."""
+def note_document(note: Event) -> dict[str, Any]:
+    """Return what the journal notes of no deployment, as `history --json` prints it."""
+    return {"at": note.at, "kind": note.kind, **{name: note.data[name] for name in ("by", "holder", "reason")}}
+
+
+def show_history(deployments: Sequence[Deployment], notes: Sequence[Event] = ()) -> None:
+    """Print deployments for people, newest first, and what the journal notes besides."""
     console = out()
     if not deployments:
         console.print("no deployment yet")
@@ -306,6 +313,10 @@ def show_history(deployments: Sequence[Deployment]) -> None:
         state = f"[{colour.get(one.state, 'yellow')}]{one.state}[/]"
         table.add_row(one.started_at[:19], one.id, one.purpose, short(one.release), state, took, steps, escape(one.by))
     console.print(table)
+    for note in map(note_document, notes):
+        console.print(
+            f"{note['at'][:19]}  {note['by']} broke the lock of {note['holder']}: {note['reason']}", markup=False
+        )
 
 
 def show_live(document: Mapping[str, Any], deployment: Deployment, *, seconds: float) -> None:

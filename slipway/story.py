@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from slipway.deployment import Event
+from slipway.deployment import NOTES, Event
 from slipway.evidence import Bundle
 
 
-def story(bundle: Bundle) -> tuple[str, ...]:
-    """Return a deployment as sentences a person reads, in the order things happened."""
-    return tuple(f"{event.at[:19].replace('T', ' ')}  {line}" for event in bundle.events for line in _sentences(event))
+def story(bundle: Bundle, journal: Iterable[Event] = ()) -> tuple[str, ...]:
+    """Return a deployment as sentences a person reads, in the order things happened.
+
+    Args:
+        journal: of its environment; what it notes of that time, as a lock that was broken, is told too.
+    """
+    first, last = bundle.events[0].seq, bundle.events[-1].seq
+    notes = (event for event in journal if event.kind in NOTES and first < event.seq < last)
+    events = sorted((*bundle.events, *notes), key=lambda event: event.seq)
+    return tuple(f"{event.at[:19].replace('T', ' ')}  {line}" for event in events for line in _sentences(event))
 
 
 def _sentences(event: Event) -> list[str]:

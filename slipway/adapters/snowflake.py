@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import Any
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=r".*doesn't match a supported version")  # of its own requests
     import snowflake.connector
+    import snowflake.connector.cursor
 from slipway.adapters.grant import contents_of
 from slipway.adapters.private_key import private_key
 from slipway.adapters.query import Queries
@@ -38,6 +40,17 @@ HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
 DIGEST_TABLE = "SCRIPT_DIGESTS"  # with which content a script is run since when; only ever added to
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
 STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
+
+
+def _keep_signals() -> None:
+    """Have a handler of SIGINT stay in place while a statement runs.
+
+    The connector puts its own there, which ends the command at the first signal, in the middle of a step; but none in
+    the place of one that it takes for the one it exits by. Python's own handler is left to it.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler:
+        snowflake.connector.cursor.exit_handler = handler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +131,26 @@ class Session:
         """Return the rows of a statement and its id."""
         if self._connection is None:
             self._connection = self._connect()
+        _keep_signals()
         try:
             with translated(statement, host=self._address.host), self._connection.cursor() as cursor:
-                cursor.execute(statement, tuple(values) or None)
+                try:
+                    cursor.execute(statement, tuple(values) or None)
+                except KeyboardInterrupt:
+                    self._cancel(cursor, statement)
+                    raise
                 return list(cursor.fetchall()), cursor.sfqid
         except Unavailable:
             self._connection = None  # the connector ends its session when this process ends, if it can
             raise
+
+    def _cancel(self, cursor: Any, statement: str) -> None:
+        """Cancel a statement that runs, as the connector would, and end the session; if the warehouse can be told."""
+        connection, self._connection = self._connection, None
+        with suppress(Exception):
+            connection._cancel_query(cursor.query or statement, cursor._request_id)
+        with suppress(Exception):
+            connection.close(retry=False)
 
     def run(self, *statements: str) -> None:
         """Run statements that change something, one after the other; the guard is asked before each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -11,7 +12,8 @@ from invoke import Context, task
 from slipway import audit, render
 from slipway.adapters import evidence_file
 from slipway.adapters.signing import keys_in
-from slipway.errors import ConfigurationError, Tampered
+from slipway.deployment import Deployment, fold
+from slipway.errors import Blocked, ConfigurationError, Tampered
 from slipway.operation import open_site
 from slipway.record import Record
 from slipway.site import Purpose
@@ -54,10 +56,10 @@ def show(_: Context, env: str, deployment: str = "") -> None:
     """
     with open_site(PROJECT, env, start=False) as site:
         site.require_journal()
-        past = site.history()
-        name = deployment or (past[-1].id if past else "")
+        journal = site.journal.events()
+        name = deployment or _newest(fold(journal), env)
         bundle, _envelope = site.evidence.bundle(name, site.signer("evidence").verification_key)
-    render.show_story(bundle, story(bundle))
+    render.show_story(bundle, story(bundle, journal))
 
 
 @task(help={"env": _ENV, "deployment": _DEPLOYMENT, "out": "the file to write; it must not exist"})
@@ -70,8 +72,7 @@ def evidence(_: Context, env: str, out: str, deployment: str = "") -> None:
     path = Path(out)
     with open_site(PROJECT, env, start=False) as site:
         site.require_journal()
-        past = site.history()
-        name = deployment or (past[-1].id if past else "")
+        name = deployment or _newest(site.history(), env)
         bundle, envelope = site.evidence.bundle(name, site.signer("evidence").verification_key)
     try:
         with path.open("xb") as file:
@@ -132,3 +133,9 @@ def key(_: Context, env: str) -> None:
         site.require_journal()
         for purpose in get_args(Purpose):
             render.out().print(site.signer(purpose).verification_key.pem, end="", markup=False)
+
+
+def _newest(past: Sequence[Deployment], env: str) -> str:
+    if not past:
+        raise Blocked(f"{env} has no deployment to tell of", fix=f"invoke deploy --env {env}")
+    return past[-1].id

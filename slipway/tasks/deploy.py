@@ -10,6 +10,7 @@ from invoke import Context, task
 
 from slipway import config, render
 from slipway.adapters.git import Git
+from slipway.deployment import NOTES, fold
 from slipway.errors import Blocked, NotBootstrapped
 from slipway.gate import Verdict
 from slipway.launch import Launch, Order, judge, launch
@@ -177,11 +178,19 @@ def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
     Example: invoke history --env staging
     """
     with open_site(PROJECT, env, start=False) as site:
-        newest = () if site.is_new() else site.history()[::-1][:limit]
+        events = () if site.is_new() else site.journal.events()
+    newest = fold(events)[::-1][:limit]
+    notes = [event for event in reversed(events) if event.kind in NOTES][:limit]
     if json:
-        render.print_json({"environment": env, "deployments": [render.deployment_document(one) for one in newest]})
+        render.print_json(
+            {
+                "environment": env,
+                "deployments": [render.deployment_document(one) for one in newest],
+                "notes": [render.note_document(one) for one in notes],
+            }
+        )
     else:
-        render.show_history(newest)
+        render.show_history(newest, notes)
 
 
 def _bootstrap_embedded(site: Site, revision: str, shown: Progress) -> None:

@@ -400,6 +400,20 @@ def test_a_story_tells_who_allowed_it_what_was_done_and_how_it_ended() -> None:
     assert all(line[:4] == "2026" for line in story(found.bundle()))
 
 
+def test_a_story_tells_of_a_lock_that_was_broken_meanwhile() -> None:
+    bundle = told().bundle()
+    facts = {"by": "pat", "reason": "the machine is gone", "holder": "ann", "since": "2026-01-01", "token": 1}
+    middle, after = (
+        bundle.events[at].model_copy(update={"kind": "lock-broken", "data": facts, "deployment": ""}) for at in (2, -1)
+    )
+    others = [after.model_copy(update={"seq": after.seq + 1}), *bundle.events]
+    assert story(bundle, others) == story(bundle), "what came later is of another time"
+    said = story(bundle, [middle, *others])
+    assert [line.split("  ", 1)[1] for line in said if line not in story(bundle)] == [
+        "pat broke the lock of ann: the machine is gone"
+    ]
+
+
 # ---- what was allowed, judged again ----------------------------------------------------------------------------------
 
 

@@ -53,7 +53,20 @@ def test_a_resumed_deployment_is_one_deployment_with_the_whole_story() -> None:
     )
     assert deployment.state == "succeeded"
     assert [step.state for step in deployment.steps] == ["unknown", "done"]
-    assert deployment.duration_ms == 4000  # one second an event since the resumption: nobody knows when the first died
+    assert deployment.duration_ms == 5000  # one second an event; the first is heard of until its step began
+
+
+def test_what_a_deployment_did_before_it_died_counts_as_time_it_took() -> None:
+    deployment = told(
+        ("began", FACTS),
+        STARTED,
+        ("step-done", {**OUTCOME, "duration_ms": 1000}),
+        ("resumed", FACTS),
+        ("verifying", {}),
+        ("succeeded", {}),
+    )
+    assert deployment.duration_ms == 4000
+    assert deployment.duration_ms >= sum(step.outside_ms for step in deployment.steps)
 
 
 ALLOWED = {(before, kind) for before, kind in TRANSITIONS if before is not None}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from slipway.config import Principal
 from slipway.errors import ConfigurationError, Locked, NotBootstrapped, Unavailable
 from tests.dbt.warehouse import Server
 from tests.warehouse.place import Place
+from tests.warehouse.test_migration import LONG
 
 STRANGER = Principal(user="NOBODY", role="STAGING_DEPLOYER", private_key="file:unused")
 
@@ -123,3 +126,26 @@ def session_of(server: Server, principal: Principal | None = None, *, key_file: 
     """Return a session of `principal`, of the deployer when none is given."""
     who = principal or server.environment.warehouse.deployer
     return Session(server.environment.warehouse, who, address=server.address, key_file=key_file or server.key_of(who))
+
+
+def test_a_first_ctrl_c_in_the_middle_of_a_statement_is_heard_by_who_asked_for_signals(place: Place) -> None:
+    heard: list[int] = []
+
+    def hear(number: int, frame: object) -> None:
+        heard.append(number)
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    timers = [threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)) for after in (0.5, 1.5)]
+    try:
+        for timer in timers:
+            timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            place.deployer.rows(LONG)
+    finally:
+        for timer in timers:
+            timer.join()
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT, signal.SIGINT]
+    assert place.deployer.rows("SELECT 1") == [(1,)]
