@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from slipway.deployment import Deployment
 from slipway.documents import Document
+from slipway.errors import Stale
 from slipway.plan import Plan
 from slipway.policy import GateId, LaneRule, Policy
+from slipway.release import short
 
 ApprovalKind = Literal["approval", "break-glass"]
 LIFTED: frozenset[GateId] = frozenset({"stage", "window", "budget", "approvals"})
@@ -105,6 +108,22 @@ def authors_of(plan: Plan, policy: Policy) -> tuple[frozenset[str], tuple[str, .
             elif author not in strangers:
                 strangers.append(author)
     return frozenset(people), tuple(strangers)
+
+
+def refuse_overtaken(plan: Plan, history: Sequence[Deployment]) -> None:
+    """Raise `Stale` when another deployment came after the plan was made, or it is applied: no signature helps it.
+
+    Args:
+        history: deployments, oldest first.
+    """
+    last = history[-1] if history else None
+    if last is None or last.id == plan.after or (last.plan == plan.id and last.state != "succeeded"):
+        return
+    said = "was applied by" if last.plan == plan.id else "was made before"
+    raise Stale(
+        f"plan {short(plan.id)} {said} {last.id}, and is not applied any more; nothing was signed",
+        fix=f"invoke plan --env {plan.environment}, and approve the plan that it names",
+    )
 
 
 def tally(signed: Iterable[Signed], plan: Plan, policy: Policy, rule: LaneRule, *, now: datetime) -> Tally:

@@ -69,6 +69,8 @@ class Plan(Document):
             return f"release {short(self.release)} is already live in {self.environment}"
         if self.replaces is None:
             return f"nothing is live in {self.environment} yet"
+        if self.purpose == "rollback":
+            return f"back from {self.replaces}; its migrations and infrastructure stay"
         return f"{', '.join(self.lanes) or 'the environment'} changed since {self.replaces}"
 
 

@@ -252,6 +252,7 @@ def show_status(document: Mapping[str, Any]) -> None:
             "nothing else is deployed before: "
             f"invoke approval.review --env {name} --deployment {deployment} --reason WHY"
         )
+    _tell_left_alone(console, document.get("left_alone"))
     for error in dags["import_errors"]:
         console.print(f"[red]import error[/] {escape(error)}")
 
@@ -295,8 +296,12 @@ def note_document(note: Event) -> dict[str, Any]:
     return {"at": note.at, "kind": note.kind, **{name: note.data[name] for name in ("by", "holder", "reason")}}
 
 
-def show_history(deployments: Sequence[Deployment], notes: Sequence[Event] = ()) -> None:
-    """Print deployments for people, newest first, and what the journal notes besides."""
+def show_history(deployments: Sequence[Deployment], notes: Sequence[Event], left_alone: str | None) -> None:
+    """Print deployments for people, newest first, and what the journal notes besides.
+
+    Args:
+        left_alone: the deployment that did not end and that nobody works at.
+    """
     console = out()
     if not deployments:
         console.print("no deployment yet")
@@ -313,9 +318,17 @@ def show_history(deployments: Sequence[Deployment], notes: Sequence[Event] = ())
         state = f"[{colour.get(one.state, 'yellow')}]{one.state}[/]"
         table.add_row(one.started_at[:19], one.id, one.purpose, short(one.release), state, took, steps, escape(one.by))
     console.print(table)
+    _tell_left_alone(console, left_alone)
     for note in map(note_document, notes):
         console.print(
             f"{note['at'][:19]}  {note['by']} broke the lock of {note['holder']}: {note['reason']}", markup=False
+        )
+
+
+def _tell_left_alone(console: Console, deployment: str | None) -> None:
+    if deployment is not None:
+        console.print(
+            f"[yellow]unfinished[/] {deployment} did not end, and nobody works at it any more: the same command goes on"
         )
 
 

@@ -68,6 +68,10 @@ class Holder:
         """Whether another may take it, because its heartbeat stopped."""
         return self.remaining_s <= 0
 
+    def may_be_taken(self) -> bool:
+        """Return whether nobody works behind it any more, as far as can be known from here."""
+        return self.has_run_out or self.is_known_dead()
+
     def is_known_dead(self) -> bool:
         """Return whether it was a process of this machine that is gone; another machine's is never known dead."""
         here = machine_id()

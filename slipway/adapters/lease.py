@@ -76,7 +76,7 @@ class DynamoLease:
 
     def __enter__(self) -> Self:
         holder = self.holder()
-        if holder is not None and not holder.has_run_out and not holder.is_known_dead():
+        if holder is not None and not holder.may_be_taken():
             raise self._locked(holder)
         self._take(holder if holder is not None and not holder.has_run_out else None)
         self._thread.start()

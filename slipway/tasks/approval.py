@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from invoke import Context, task
 
 from slipway import render
-from slipway.approval import Approval, Review, authors_of
+from slipway.approval import Approval, Review, authors_of, refuse_overtaken
 from slipway.errors import Blocked, ConfigurationError
 from slipway.operation import open_site
 from slipway.plan import Plan
@@ -44,6 +44,7 @@ def approve(_: Context, env: str, plan: str, reason: str, break_glass: bool = Fa
                 f"plan {short(found.id)} is for {found.environment}",
                 fix=f"invoke approve --env {found.environment} --plan {short(found.id)} --reason WHY",
             )
+        refuse_overtaken(found, site.history())
         caller = site.aws.caller()
         person = _person(site.policy, caller.arn, env)
         _refuse_author(site.policy, found, person, breaks_glass=break_glass)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -147,12 +148,23 @@ def _examine(site: Site, shown: Progress) -> tuple[Operation, Observation, Plan]
     """Return what a deployment of the commit checked out would be, told as it is found out."""
     site.require_bootstrapped()
     operation = operate(site)
-    if dirty := Git(PROJECT).dirty_files():
-        shown.note(f"not in this plan, because not committed: {', '.join(dirty)}")
+    for said, dirty in _uncommitted(Git(PROJECT).dirty_files()):
+        shown.note(f"{said}: {', '.join(dirty)}")
     shown.examining()
     seen, planned = operation.examine("deploy")
     shown.examined(planned)
     return operation, seen, planned
+
+
+def _uncommitted(dirty: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what is to be said of files that are not committed, and those files: a release is made of the commit, and
+    what judges it is read as it lies."""
+    judging = tuple(path for path in dirty if path.startswith("config/"))
+    released = tuple(path for path in dirty if path not in judging)
+    if released:
+        yield "not in this plan, because not committed", released
+    if judging:
+        yield "judged by what is not committed, so that no deployment will be this plan", judging
 
 
 @task(help={"env": _ENV, "json": _JSON})
@@ -164,6 +176,7 @@ def status(_: Context, env: str, json: bool = False) -> None:
     """
     with open_site(PROJECT, env, start=False) as site:
         document = _nothing(site) if site.is_new() else _status(site)
+        document["left_alone"] = _left_alone(site)
     if json:
         render.print_json(document)
     else:
@@ -179,6 +192,7 @@ def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
     """
     with open_site(PROJECT, env, start=False) as site:
         events = () if site.is_new() else site.journal.events()
+        left_alone = _left_alone(site)
     newest = fold(events)[::-1][:limit]
     notes = [event for event in reversed(events) if event.kind in NOTES][:limit]
     if json:
@@ -187,10 +201,11 @@ def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
                 "environment": env,
                 "deployments": [render.deployment_document(one) for one in newest],
                 "notes": [render.note_document(one) for one in notes],
+                "left_alone": left_alone,
             }
         )
     else:
-        render.show_history(newest, notes)
+        render.show_history(newest, notes, left_alone)
 
 
 def _bootstrap_embedded(site: Site, revision: str, shown: Progress) -> None:
@@ -223,6 +238,15 @@ def _nothing(site: Site) -> dict[str, Any]:
         orchestrator=OrchestratorFacts(),
     )
     return render.status_document(site.environment.name, site.environment.target, nothing, (), (), None)
+
+
+def _left_alone(site: Site) -> str | None:
+    """Return the last deployment's id when it did not end and nobody works at it any more."""
+    last = None if site.is_new() else next(reversed(site.history()), None)
+    if last is None or last.ended_at is not None:
+        return None
+    holder = site.lease().holder()
+    return last.id if holder is None or holder.may_be_taken() else None
 
 
 def _status(site: Site) -> dict[str, Any]:

@@ -20,9 +20,12 @@ from slipway.approval import (
     authors_of,
     is_glass_broken,
     is_reviewed,
+    refuse_overtaken,
     tally,
     tally_break_glass,
 )
+from slipway.deployment import Deployment
+from slipway.errors import Stale
 from slipway.plan import Plan
 from slipway.policy import LaneRule
 
@@ -265,3 +268,33 @@ def test_an_approval_without_a_good_time_does_not_count(at: str) -> None:
 
 def test_a_commit_of_automation_alone_was_written_by_somebody_who_may_be_anybody() -> None:
     assert authors_of(plan_by("Forge <noreply@forge.example>"), policy_of())[1] == ("Forge <noreply@forge.example>",)
+
+
+def deployed(name: str, *, plan: str, state: str = "succeeded") -> Deployment:
+    facts = {"release": "a" * 64, "version": "v", "slot": "S", "replaces": None, "by": "ci", "commit": None, "dags": ()}
+    more = {"policy": None, "consents": (), "breaks_glass": False, "started_at": NOW.isoformat()}
+    return Deployment(id=name, state=state, purpose="deploy", plan=plan, **facts, **more)  # type: ignore[arg-type]
+
+
+AFTER = PLAN.model_copy(update={"after": "d-1"})
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (deployed("d-2", plan="other"), "was made before d-2"),
+        (deployed("d-2", plan=AFTER.id), "was applied by d-2"),
+    ],
+)
+def test_a_plan_that_was_overtaken_is_not_signed(last: Deployment, said: str) -> None:
+    with pytest.raises(Stale, match=said):
+        refuse_overtaken(AFTER, [deployed("d-1", plan="another"), last])
+
+
+@pytest.mark.parametrize(
+    "history",
+    [(), (deployed("d-1", plan="another"),), (deployed("d-2", plan=AFTER.id, state="applying"),)],
+    ids=["the first", "the next", "on its way"],
+)
+def test_a_plan_that_may_still_be_applied_is_signed(history: Sequence[Deployment]) -> None:
+    refuse_overtaken(AFTER, history)

@@ -169,6 +169,7 @@ def test_a_rollback_publishes_and_flips_and_leaves_scripts_and_infrastructure(
     plan = environment.plan(first, version_in_staging(first), purpose="rollback", once_live=[first.slot])
     assert tuple(step.kind for step in plan.steps) == ("publish", "flip")
     assert plan.lanes == ("dbt", "dags")
+    assert plan.reason == f"back from {plan.replaces}; its migrations and infrastructure stay"
 
 
 def test_a_slot_that_stood_aside_is_built_anew_from_the_live_one(

@@ -78,6 +78,7 @@ def test_the_same_plan_given_again_is_done_already(prod: House) -> None:
     last = prod.invoke("status", "--env", "prod", "--json").json["last_deployment"]
     again = prod.invoke("deploy", "--env", "prod", "--plan", last["plan"])
     assert "nothing to do" in again.out
+    assert f"was applied by {last['id']}" in approve(prod, last["plan"], CHRIS, expect=3).err
     assert prod.invoke("status", "--env", "prod", "--json").json["last_deployment"]["id"] == last["id"]
 
 

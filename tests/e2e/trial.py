@@ -165,6 +165,8 @@ class Trials:
             if "ended first" in ended.stderr:
                 result.note = "the effect ended first"
             result.problems += [f"outlived its parent: {line}" for line in self._orphans()]
+        if cell.column == "began" and not self.house.invoke("history", "--env", "staging", "--json").json["left_alone"]:
+            result.problems.append("history does not say that nobody works at it")
         said = self._go_on(cell, plan)
         self.done(cell.purpose)
         result.resume_s = said.seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.adapters.holder import Holder, machine_id
+from slipway.adapters.holder import Holder, machine_id, start_of
 from slipway.errors import ConfigurationError
 from slipway.tasks.lock import confirm, lines_of, lock_document
 
@@ -34,6 +34,20 @@ def test_a_free_environment_has_the_same_keys_and_no_holder() -> None:
     assert list(free) == list(held)
     assert {name for name, value in free.items() if value is not None} == {"environment", "held"}
     assert lines_of(free) == ["prod is free"]
+
+
+@pytest.mark.parametrize(
+    ("holder", "may_be"),
+    [
+        (HOLDER, False),
+        (replace(HOLDER, remaining_s=0), True),
+        (replace(HOLDER, machine=machine_id()), True),
+        (replace(HOLDER, machine=machine_id(), process=(os.getpid(), start_of(os.getpid()) or "")), False),
+    ],
+    ids=["elsewhere", "run out", "another process had the number", "this very process"],
+)
+def test_a_hold_may_be_taken_from_who_is_gone(holder: Holder, may_be: bool) -> None:
+    assert holder.may_be_taken() is may_be
 
 
 def test_a_holder_is_told_with_all_that_is_known() -> None:
