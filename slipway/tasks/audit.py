@@ -9,7 +9,7 @@ from typing import get_args
 
 from invoke import Context, task
 
-from slipway import audit, render
+from slipway import render
 from slipway.adapters import evidence_file
 from slipway.adapters.signing import keys_in
 from slipway.deployment import Deployment, fold
@@ -35,7 +35,7 @@ def verify(_: Context, env: str, json: bool = False) -> None:
     began = time.monotonic()
     with open_site(PROJECT, env, start=False) as site:
         site.require_journal()
-        found = audit.verify(Record(site).read())
+        found = Record(site).audit()
     if json:
         render.print_json(render.verification_document(env, found))
     else:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from slipway import audit
 from slipway.deployment import Deployment, fold
 from slipway.operation import open_site
 from slipway.record import Record
@@ -262,7 +261,7 @@ class Trials:
             found.append(f"Terraform's serial rose by {serials}, undisturbed by {wanted.serials}")
         with open_site(self.house.root, "staging", start=False) as site:
             events = site.journal.events()
-            found += [f"{one.where} {one.what}" for one in audit.verify(Record(site).read()).findings]
+            found += [f"{one.where} {one.what}" for one in Record(site).audit().findings]
         return [*found, *_journal_problems(fold(events)[-1], purpose, wanted, plan)]
 
 

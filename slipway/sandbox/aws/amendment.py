@@ -68,6 +68,7 @@ def amend() -> None:
     FakeKey.__deepcopy__ = _without_content
     replace_method(Table, "all_items", _sorted_by_values)
     replace_method(DynamoType, "__eq__", _equal_by_text)
+    replace_method(DynamoType, "__ne__", _different_by_text)
     backends.list_of_moto_modules = cache(lambda: frozenset(_modules()))
     storage, tables = _OneAtATime(), _OneAtATime()
     replace_method(S3Response, "_key_response", storage)
@@ -123,6 +124,17 @@ def _equal_by_text(original: Callable[..., Any]) -> Callable[..., Any]:
         return bool(original(self, other))
 
     return equal
+
+
+def _different_by_text(original: Callable[..., Any]) -> Callable[..., Any]:
+    """The same haste for the opposite: moto asks it of every item before the one that a page begins with."""
+
+    def different(self: DynamoType, other: DynamoType) -> bool:
+        if self.type == other.type == "S":
+            return bool(self.value != other.value)
+        return bool(original(self, other))
+
+    return different
 
 
 def _without_content(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
