@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,6 +19,10 @@ KEPT_PREFIXES = ("SSL_", "PIP_", "UV_", "TF_", "REQUESTS_", "LC_", "COVERAGE_", 
 # deployed.
 HOUSES = (("corridor", "mistakes", "canary"), ("prod", "kill", "stop", "outage"))
 FIRST = ("e2e", "airflow")  # the longest first, so that no worker ends with one of them alone
+# A shell without job control has what it starts in the background ignore SIGINT, and so does all that this starts:
+# tests that interrupt a process would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
