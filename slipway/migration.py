@@ -128,8 +128,13 @@ def scripts_without_undo(component: Mapping[str, str]) -> tuple[str, ...]:
     """Return the V scripts that have no undo of the same version and name."""
     undone = {PurePosixPath(path).name for path in component if PurePosixPath(path).parts[0] == UNDO_FOLDER}
     return tuple(
-        script.name for script in scripts_in(component) if script.kind == "V" and "U" + script.name[1:] not in undone
+        script.name for script in scripts_in(component) if script.kind == "V" and undo_of(script.name) not in undone
     )
+
+
+def undo_of(name: str) -> str:
+    """Return the name of a V script's undo."""
+    return "U" + name[1:]
 
 
 def _kind(name: str) -> str:

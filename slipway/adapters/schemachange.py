@@ -1,4 +1,4 @@
-"""Migrations by schemachange, in a process of its own, and Slipway's digest of every script it applied.
+"""Migrations: versioned scripts statement by statement, all others by schemachange, in a process of its own.
 
 What was applied is told by schemachange's history, never by what a run was asked to do. The digests of what a run sets
 out to run are written down before it begins. So when the process dies at any moment, it is known of every script that
@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 
 from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.process import run
 from slipway.adapters.query import Queries
+from slipway.adapters.script_runner import ScriptRunner
 from slipway.adapters.snowflake import (
     DIGEST_TABLE,
     HISTORY_TABLE,
@@ -33,7 +35,7 @@ from slipway.adapters.snowflake import (
 from slipway.adapters.surroundings import for_child
 from slipway.config import Environment
 from slipway.errors import Stale, StepFailed, Unavailable
-from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, pending_scripts, scripts_in
+from slipway.migration import SCRIPTS_FOLDER, pending_scripts, scripts_in
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
 from slipway.step import MigrateWarehouse
@@ -70,11 +72,11 @@ class Schemachange:
         return self._release.manifest.components["migrations"]
 
     def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
-        """Run schemachange.
+        """Run what is pending.
 
         Raises:
             Stale: something is pending that is not in the step; nothing ran.
-            StepFailed: a script failed; those before it stand, and so does what it committed itself.
+            StepFailed: a script failed; those before it stand, and so do its statements before the one that failed.
             Unavailable: the warehouse was lost meanwhile; the same stands.
             Locked: the guard of the session does not allow it any more.
         """
@@ -85,7 +87,7 @@ class Schemachange:
             self._set_out(step)
             before = self._facts.migration_runs()
             began = time.monotonic()
-            code, lines = self._run(tag, progress)
+            code, lines = self._apply(tag, progress)
             outside_s = time.monotonic() - began
             ran = _grown(before, self._facts.migration_runs())
         if code and any(map(is_loss, map(_plain, lines))):
@@ -101,6 +103,27 @@ class Schemachange:
                 "session": queries.evidence(),
             },
             outside_s=outside_s,
+        )
+
+    def _apply(self, tag: str, progress: Progress) -> tuple[int, list[str]]:
+        """Run the versioned scripts that are pending, then schemachange for all others: its code and what it said."""
+        names = self._pending()
+        pending = [script for script in scripts_in(self._component) if script.name in names]
+        for script in pending:
+            if script.kind == "V":
+                self.runner.apply(script.name, tag, progress)
+        if all(script.kind == "V" for script in pending):
+            return 0, []
+        return self._run(tag, progress)
+
+    @cached_property
+    def runner(self) -> ScriptRunner:
+        """Runs versioned scripts."""
+        return ScriptRunner(
+            self._environment,
+            self._tree / "snowflake_migrations",
+            session=self._session,
+            variables=variables_of(self._environment),
         )
 
     def _run(self, tag: str, progress: Progress) -> tuple[int, list[str]]:
@@ -133,13 +156,6 @@ class Schemachange:
 
     def _command(self, folder: Path, tag: str) -> list[str]:
         warehouse = self._environment.warehouse
-        variables = {
-            "environment": self._environment.name.upper(),
-            "raw_database": warehouse.raw_database,
-            "landing_bucket": self._environment.bucket("landing"),
-        }
-        if warehouse.storage_integration is not None:
-            variables["storage_integration"] = warehouse.storage_integration
         settings = {
             "config-version": 2,
             "schemachange": {
@@ -148,7 +164,7 @@ class Schemachange:
                 "create-change-history-table": True,
                 "raise-exception-on-ignored-versioned-script": True,
                 "query-tag": tag,  # schemachange puts its version before it, and a script's name behind
-                "vars": variables,
+                "vars": variables_of(self._environment),
             },
             "snowflake": {
                 "account": warehouse.account,
@@ -214,12 +230,23 @@ class Schemachange:
         failed = [one.script for one in self._facts.migrations() if one.script in ran and not one.succeeded]
         if not failed:
             return "mend what schemachange names, commit, deploy again"
-        said = (
-            f"the statements of {failed[0]} before the one that failed stand, and it will be run from its first again"
+        return (
+            f"the statements of {failed[0]} before the one that failed stand, and it will be run from its first again; "
+            "mend the script, commit, deploy again"
         )
-        if failed[0].startswith(("V", "v")):
-            said += f"; undo: snowflake_migrations/{UNDO_FOLDER}/U{failed[0][1:]}"
-        return f"{said}; mend the script, commit, deploy again"
+
+
+def variables_of(environment: Environment) -> dict[str, str]:
+    """Return what stands for `{{ name }}` in a script."""
+    warehouse = environment.warehouse
+    variables = {
+        "environment": environment.name.upper(),
+        "raw_database": warehouse.raw_database,
+        "landing_bucket": environment.bucket("landing"),
+    }
+    if warehouse.storage_integration is not None:
+        variables["storage_integration"] = warehouse.storage_integration
+    return variables
 
 
 def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> frozenset[str]:

@@ -38,6 +38,7 @@ logging.getLogger("snowflake.connector").setLevel(logging.CRITICAL)
 OPS_SCHEMA = "SLIPWAY"  # in the ops database
 HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
 DIGEST_TABLE = "SCRIPT_DIGESTS"  # with which content a script is run since when; only ever added to
+STATEMENT_TABLE = "SCRIPT_STATEMENTS"  # how far scripts came, statement by statement; only ever added to
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
 STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
 
@@ -332,6 +333,9 @@ def bookkeeping(ops_database: str) -> tuple[str, ...]:
         f"CREATE TABLE IF NOT EXISTS {schema}.{HISTORY_TABLE} "
         "(VERSION VARCHAR, DESCRIPTION VARCHAR, SCRIPT VARCHAR, SCRIPT_TYPE VARCHAR, CHECKSUM VARCHAR, "
         "EXECUTION_TIME NUMBER, STATUS VARCHAR, INSTALLED_BY VARCHAR, INSTALLED_ON TIMESTAMP_LTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.{STATEMENT_TABLE} "
+        "(SEQ NUMBER, SCRIPT VARCHAR, PLACE NUMBER, WORD VARCHAR, SHA256 VARCHAR, TAG VARCHAR, "
+        "WRITTEN_AT TIMESTAMP_LTZ)",
         f"CREATE TABLE IF NOT EXISTS {schema}.SLOTS (SLOT VARCHAR, RELEASE VARCHAR, BUILT_AT TIMESTAMP_NTZ)",
         f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
     )

@@ -97,11 +97,13 @@ def test_only_what_ran_is_recorded_and_a_failure_names_the_undo(place: Place, tm
     with pytest.raises(StepFailed, match=SECOND) as failed:
         scripts.migrate(broken)
     fix = str(failed.value.fix)
-    assert f"undo: snowflake_migrations/undo/U{SECOND[1:]}" in fix
-    assert f"the statements of {SECOND} before the one that failed stand" in fix
+    assert f"invoke migrate.undo --env staging --script {SECOND}" in fix
+    assert "statement 2 of 2 failed" in str(failed.value)
     assert VIEW in scripts.pending(broken), "it succeeded in an earlier run, with other content"
 
-    mended = {**broken, SECOND: WHOLE}
+    with pytest.raises(StepFailed, match="1 of its statements stand in the warehouse, and the script begins otherwise"):
+        scripts.migrate({**broken, SECOND: WHOLE})
+    mended = {**broken, SECOND: HALF.replace("NO_SUCH_TYPE", "NUMBER")}
     assert set(scripts.pending(mended)) == {SECOND, VIEW, EACH}
     scripts.migrate(mended)
     assert scripts.pending(mended) == ()
