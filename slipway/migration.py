@@ -59,13 +59,13 @@ def applied_migrations(last_runs: Iterable[ScriptRun], set_out: Iterable[SetOut]
     that others ran after. A V script that succeeded is run by nobody again, so what was set out later never came to it.
     """
     runs = sorted(last_runs, key=lambda run: run.script)
-    others = max((run.at for run in runs if run.succeeded and _kind(run.script) != "A"), default=None)
+    others = max((run.at for run in runs if run.succeeded and kind_of(run.script) != "A"), default=None)
     by_script = dict[str, list[SetOut]]()
     for one in sorted(set_out, key=lambda one: one.since):
         by_script.setdefault(one.script, []).append(one)
     found = []
     for run in runs:
-        kind, all_out = _kind(run.script), by_script.get(run.script, [])
+        kind, all_out = kind_of(run.script), by_script.get(run.script, [])
         before = [one for one in all_out if one.since <= run.at]
         is_told = kind == "V" or len(before) == len(all_out)
         is_last = kind != "A" or others is None or run.at >= others
@@ -137,7 +137,8 @@ def undo_of(name: str) -> str:
     return "U" + name[1:]
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
+    """Return what kind of script a name says: V, R, A, or U for an undo."""
     return name[:1].upper()
 
 
