@@ -17,7 +17,7 @@ from typing import Literal
 
 from slipway.approval import LIFTED, Counted, Signed, authors_of, is_glass_broken, tally, tally_break_glass
 from slipway.documents import Document
-from slipway.migration import edited_scripts, late_scripts, scripts_without_undo
+from slipway.migration import edited_scripts, late_scripts, pending_scripts, scripts_without_undo, undo_of
 from slipway.observation import Observation
 from slipway.plan import Plan
 from slipway.policy import GateId, LaneRule, Policy
@@ -35,11 +35,12 @@ class Problem(Document):
 
 
 class CheckReport(Document):
-    """What the checks of a release found before anything was touched: DAGs imported, dbt project compiled."""
+    """What the checks found before anything was touched: DAGs imported, dbt project compiled, scripts read."""
 
     dag_ids: tuple[str, ...] = ()
     dag_problems: tuple[Problem, ...] = ()
     dbt_problems: tuple[Problem, ...] = ()
+    migration_problems: tuple[Problem, ...] = ()  # of every script, applied or not
 
 
 class Result(Document):
@@ -220,6 +221,22 @@ def _migration_undo(case: Case) -> Sequence[Result]:
     return found or [_passed("migration.undo", "every V script has an undo")]
 
 
+def _migration_lint(case: Case) -> Sequence[Result]:
+    """Judge what is about to run; what was applied is as it is."""
+    names = pending_scripts(_migrations(case), case.seen.warehouse.migrations)
+    pending = {*names, *map(undo_of, names)}
+    return _told(
+        "migration.lint",
+        [
+            f"{one.file}: {one.message}"
+            for one in case.checks.migration_problems
+            if one.file.rpartition("/")[2] in pending
+        ],
+        fix="invoke migrate.lint, mend the script or say why in it, and commit",
+        passed="what the scripts do is said in them",
+    )
+
+
 def _destroys_data(case: Case) -> Sequence[Result]:
     doomed = [one for step in case.plan.steps if isinstance(step, ApplyInfrastructure) for one in step.destroys_data]
     return _told(
@@ -324,6 +341,7 @@ GATES: Mapping[GateId, Callable[[Case], Sequence[Result]]] = {
     "migration.edited": _migration_edited,
     "migration.order": _migration_order,
     "migration.undo": _migration_undo,
+    "migration.lint": _migration_lint,
     "infra.destroys-data": _destroys_data,
     "stage": _stage,
     "review": _review,

@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import Literal
 
 from slipway import config
-from slipway.adapters import dag_gate
+from slipway.adapters import dag_gate, migration_lint
 from slipway.adapters.dag_pointer import DagPointer
 from slipway.adapters.dbt import DbtSlots, check_project
 from slipway.adapters.dbt import variables as dbt_variables
@@ -23,7 +23,7 @@ from slipway.adapters.infrastructure import EnvironmentInfrastructure
 from slipway.adapters.observer import EnvironmentObserver
 from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.release_bucket import differing
-from slipway.adapters.schemachange import Schemachange
+from slipway.adapters.schemachange import Schemachange, variables_of
 from slipway.adapters.snowflake import statements_in
 from slipway.deployment import Deployment, published_slots
 from slipway.documents import canonical
@@ -40,7 +40,12 @@ from slipway.step import ApplyInfrastructure
 
 Progress = Callable[[str], None]
 DAG_GATE_TIMEOUT_S = 30  # a file may take to import
-CHECKED_BY = ("requirements/airflow.txt", "requirements/tools.txt", "slipway/adapters/dag_parser.py")
+CHECKED_BY = (
+    "requirements/airflow.txt",
+    "requirements/tools.txt",
+    "slipway/adapters/dag_parser.py",
+    "slipway/adapters/migration_lint.py",
+)
 
 
 class Operation:
@@ -163,9 +168,10 @@ class Operation:
                 dag_ids=tuple(sorted(dags.dags)),
                 dag_problems=tuple(Problem(file=one.file, message=one.message) for one in dags.problems),
                 dbt_problems=compiled.result(),
+                migration_problems=self._read_migrations(),
             )
         self._kept_file.parent.mkdir(parents=True, exist_ok=True)
-        if not (report.dag_problems or report.dbt_problems):
+        if not (report.dag_problems or report.dbt_problems or report.migration_problems):
             _write(self._kept_file, report.to_bytes())
         return report
 
@@ -189,10 +195,15 @@ class Operation:
         )
         return check_project(self.tree / "dbt", self.site.build / environment.name / "dbt-check", profile)
 
+    def _read_migrations(self) -> tuple[Problem, ...]:
+        found = migration_lint.lint(self.tree / "snowflake_migrations", variables_of(self.site.environment))
+        return tuple(Problem(file=one.file, message=str(one)) for one in found if one.rule != "undo")  # a gate's own
+
     def _check_key(self) -> str:
         parts = {
             "dags": self.release.manifest.component_digest("dags"),
             "dbt": self.release.manifest.component_digest("dbt"),
+            "migrations": self.release.manifest.component_digest("migrations"),
             "settings": self.version.config_digest,
             **{path: hashlib.sha256((self.site.project / path).read_bytes()).hexdigest() for path in CHECKED_BY},
         }

@@ -29,6 +29,7 @@ GateId = Literal[
     "migration.edited",
     "migration.order",
     "migration.undo",
+    "migration.lint",
     "infra.destroys-data",
     "stage",
     "review",
@@ -42,6 +43,7 @@ CHECKS: tuple[GateId, ...] = (
     "migration.edited",
     "migration.order",
     "migration.undo",
+    "migration.lint",
     "infra.destroys-data",
 )
 INDISPENSABLE: dict[Lane, frozenset[GateId]] = {

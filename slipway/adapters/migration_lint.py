@@ -34,6 +34,7 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it read
 _DIRECTIVE = re.compile(
     r"^[ \t]*--[ \t]*slipway:[ \t]*(?:(contract)|allow[ \t]+(\w+)[ \t]*:[ \t]*(\S.*))$", re.IGNORECASE | re.MULTILINE
 )
+_LEAD = re.compile(r"(?:\s+|--[^\n]*|/\*.*?\*/)*", re.DOTALL)  # what stands before a statement
 _SECRETS: Mapping[str, re.Pattern[str]] = {
     "an AWS access key": re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -99,7 +100,8 @@ def lint_file(path: Path, file: str, variables: Mapping[str, str]) -> Iterator[F
     adds, takes, position = False, 0, 0
     for statement in statements:
         position = text.find(statement.rstrip(";"), position)
-        line = _line_of(text, position + len(statement) - len(statement.lstrip()))
+        lead = _LEAD.match(statement)
+        line = _line_of(text, position + (lead.end() if lead else 0))
         try:
             tree = sqlglot.parse_one(statement, dialect="snowflake")
         except SqlglotError as error:

@@ -73,7 +73,7 @@ def policy_of(**changes: Any) -> Policy:
         "lanes": {
             "dags": {"gates": ["dags.import"]},
             "dbt": {"gates": ["dbt.compile"]},
-            "migration": {"gates": ["migration.edited", "migration.order", "migration.undo"]},
+            "migration": {"gates": ["migration.edited", "migration.order", "migration.undo", "migration.lint"]},
             "config": {"gates": ["dags.import"]},
             "infra": {"gates": ["infra.destroys-data"]},
         },

@@ -83,6 +83,8 @@ def test_an_empty_plan_is_asked_nothing() -> None:
 
 EDITED = MemoryEnvironment(migrations={"V1.0.0__tables.sql": "0" * 64})
 LATE = {"snowflake_migrations/scripts/V0.9.0__late.sql": b"x", "snowflake_migrations/undo/U0.9.0__late.sql": b"y"}
+DROPS = Problem(file="scripts/V1.0.0__tables.sql", message="line 3: destructive: it drops TABLE T")
+UNDO_FAILS = Problem(file="undo/U1.0.0__tables.sql", message="line 1: syntax: no SQL")
 WITHOUT_UNDO = {"snowflake_migrations/undo/U1.0.0__tables.sql": None}
 
 
@@ -107,6 +109,11 @@ WITHOUT_UNDO = {"snowflake_migrations/undo/U1.0.0__tables.sql": None}
         ),
         ("migration.undo", case(changes=WITHOUT_UNDO), "V1.0.0__tables.sql has no undo beside it"),
         (
+            "migration.lint",
+            case(checks=CheckReport(migration_problems=(DROPS,))),
+            "scripts/V1.0.0__tables.sql: line 3: destructive: it drops TABLE T",
+        ),
+        (
             "infra.destroys-data",
             case(environment=MemoryEnvironment(destroys_data=("module.releases_bucket.aws_s3_bucket.this",))),
             "terraform would destroy module.releases_bucket.aws_s3_bucket.this, which holds data",
@@ -129,6 +136,12 @@ def test_a_gate_blocks_and_says_what_mends_it(gate: GateId, of: Case, reason: st
 @pytest.mark.parametrize("gate", CHECKS)
 def test_a_check_that_finds_nothing_passes(gate: GateId) -> None:
     assert states(gate, case()) == ["passed"]
+
+
+def test_what_was_applied_is_judged_by_no_lint_any_more_and_an_undo_with_its_script() -> None:
+    checks = CheckReport(migration_problems=(DROPS, UNDO_FAILS))
+    assert states("migration.lint", case(checks=checks)) == ["blocked", "blocked"]
+    assert states("migration.lint", case(checks=checks, environment=EDITED)) == ["passed"]
 
 
 def test_a_check_is_asked_only_of_its_lanes() -> None:
@@ -257,7 +270,9 @@ def test_a_way_back_needs_what_the_policy_says_of_ways_back() -> None:
 
 def test_everything_that_stands_in_the_way_shows_at_once_in_one_order() -> None:
     checks = CheckReport(
-        dag_problems=(Problem(file="a.py", message="x"),), dbt_problems=(Problem(file="m.sql", message="y"),)
+        dag_problems=(Problem(file="a.py", message="x"),),
+        dbt_problems=(Problem(file="m.sql", message="y"),),
+        migration_problems=(Problem(file="scripts/V0.9.0__late.sql", message="z"),),
     )
     lane = {"approvals": 2, "windows": ["Sat-Sun 00:00-24:00"], "budget_minutes": 1}
     of = case(

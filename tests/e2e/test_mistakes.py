@@ -103,7 +103,8 @@ def test_a_data_test_that_fails_leaves_live_data_alone_and_a_second_deployment_i
 
 def test_a_migration_that_fails(house: House) -> None:
     house.write(
-        "snowflake_migrations/scripts/V9.0.0__broken.sql", "ALTER TABLE {{ raw_database }}.CORE.NOWHERE ADD X INT;\n"
+        "snowflake_migrations/scripts/V9.0.0__broken.sql",
+        "ALTER TABLE {{ raw_database }}.CORE.NOWHERE ADD COLUMN IF NOT EXISTS X INT;\n",
     )
     house.write("snowflake_migrations/undo/U9.0.0__broken.sql", "SELECT 1;\n")
     house.commit("A migration that fails")
