@@ -51,12 +51,14 @@ class Order:
             used.
         plan: the plan that was reviewed and nothing else; None lets the plan follow from what is there.
         breaks_glass: whether gates may be lifted by those who broke the glass for this plan.
+        names_target: whether a rollback was told where to; without, giving it twice would go back twice.
     """
 
     purpose: Literal["deploy", "rollback"]
     choose: Callable[[], Operation]
     plan: Plan | None = None
     breaks_glass: bool = False
+    names_target: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,8 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
         journal = site.journal = site.journal.fenced_by(lease)  # whoever reads it now is as patient as who writes it
         record.require_anchored(journal.events())  # nothing is done, or signed, on top of a journal that was bent
         newly = _seal(record, journal, listener)
-        if order.purpose == "rollback" and (unsaid := _unsaid(journal, newly)):
+        is_relative = order.purpose == "rollback" and not order.names_target
+        if is_relative and (unsaid := _unsaid(journal, newly)):
             return Launch(plan=site.bucket.plan(unsaid.plan), deployment=unsaid)
         if order.plan is not None and (before := _applied(site, journal, order.plan)):
             return Launch(plan=order.plan, reason=f"plan {short(order.plan.id)} was applied as {before.id}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slipway.deployment import Deployment
-from slipway.errors import Blocked
+from slipway.errors import Blocked, ConfigurationError
 from slipway.observation import Observation
 
 
@@ -28,18 +28,15 @@ def live_in(seen: Observation) -> Live:
     return Live(version=pointer.version if pointer else None, slot=published.slot if published else None)
 
 
-def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment | None:
-    """Return the latest success that is not what is live and has not been rolled back from, or None.
+def earlier_successes(history: Sequence[Deployment], live: Live) -> tuple[Deployment, ...]:
+    """Return the successes that are neither live nor have been rolled back from, newest first.
 
     Going back twice goes back further: a version that a rollback left is not a target of the next. When a deployment
-    failed halfway, its new slot under the old DAGs, the target is the success before it. A rollback that did not
-    succeed is gone on with: its target stays the target.
+    failed halfway, its new slot under the old DAGs, the newest target is the success before it.
 
     Args:
         history: deployments, oldest first.
     """
-    if history and history[-1].purpose == "rollback" and history[-1].state != "succeeded":
-        return history[-1]
     stack: list[Deployment] = []
     for one in history:
         if one.state != "succeeded":
@@ -51,15 +48,51 @@ def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment
             stack.append(one)
     while stack and live.is_all_of(stack[-1]):
         stack.pop()
-    return stack[-1] if stack else None
+    return tuple(reversed(stack))
 
 
-def rollback_target(history: Sequence[Deployment], live: Live, *, environment: str) -> Deployment:
-    """Return the deployment to go back to; raise `Blocked` when there is none."""
-    target = previous_deployment(history, live)
-    if target is None:
+def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment | None:
+    """Return the latest earlier success, or None. A rollback that did not succeed is gone on with: its target stays
+    the target.
+
+    Args:
+        history: deployments, oldest first.
+    """
+    if history and history[-1].purpose == "rollback" and history[-1].state != "succeeded":
+        return history[-1]
+    return next(iter(earlier_successes(history, live)), None)
+
+
+def rollback_target(history: Sequence[Deployment], live: Live, *, environment: str, to: str = "") -> Deployment:
+    """Return the deployment to go back to; raise `Blocked` when there is none.
+
+    Args:
+        to: the beginning of the release or version wanted; without it, the one before what is live.
+
+    Raises:
+        ConfigurationError: `to` is the beginning of several.
+    """
+    if not to:
+        target = previous_deployment(history, live)
+        if target is None:
+            raise Blocked(
+                f"nothing to roll back to: {environment} has no earlier successful release",
+                fix=f"invoke history --env {environment}",
+            )
+        return target
+    successes = [one for one in history if one.state == "succeeded"]
+    reachable = [*(one for one in reversed(successes) if live.is_all_of(one)), *earlier_successes(history, live)]
+    found = {
+        one.version: one for one in reversed(reachable) if one.version.startswith(to) or one.release.startswith(to)
+    }
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{to} may be any of {', '.join(sorted(found))}", fix=f"invoke rollback --env {environment} --to VERSION"
+        )
+    if not found:
+        versions = ", ".join(dict.fromkeys(one.version for one in earlier_successes(history, live)))
         raise Blocked(
-            f"nothing to roll back to: {environment} has no earlier successful release",
+            f"{to} is no release that {environment} can go back to; those are: {versions or 'none'}",
             fix=f"invoke history --env {environment}",
         )
-    return target
+    return next(iter(found.values()))

@@ -69,24 +69,31 @@ def deploy(_: Context, env: str, plan: str = "", break_glass: bool = False, json
             _show(site, done, seconds=time.monotonic() - began, as_json=json)
 
 
-@task(help={"env": _ENV, "json": _JSON})
+@task(
+    help={
+        "env": _ENV,
+        "to": "the beginning of the release or version to go back to; without it, the one before what is live",
+        "json": _JSON,
+    }
+)
 @boundary
-def rollback(_: Context, env: str, json: bool = False) -> None:
-    """Bring the release before the live one back.
+def rollback(_: Context, env: str, to: str = "", json: bool = False) -> None:
+    """Bring the release before the live one back, or an earlier one.
 
     Example: invoke rollback --env staging
+    Example: invoke rollback --env staging --to bc3401e446fc
     """
     began = time.monotonic()
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         if site.is_new():
-            rollback_target((), NOTHING_LIVE, environment=env)
+            rollback_target((), NOTHING_LIVE, environment=env, to=to)
 
-        def previous() -> Operation:
-            target = rollback_target(site.history(), live_in(site.observe_live()), environment=env)
+        def chosen() -> Operation:
+            target = rollback_target(site.history(), live_in(site.observe_live()), environment=env, to=to)
             return operate_earlier(site, target)
 
         with stops_at_boundaries(shown.note) as is_stopping:
-            order = Order(purpose="rollback", choose=previous)
+            order = Order(purpose="rollback", choose=chosen, names_target=bool(to))
             done = launch(site, order, listener=shown, is_stopping=is_stopping)
         _show(site, done, seconds=time.monotonic() - began, as_json=json)
 

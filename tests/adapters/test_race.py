@@ -282,7 +282,13 @@ def taken_by_bob(aws: Aws) -> Iterator[DynamoLease]:
             try:
                 lease = stack.enter_context(DynamoLease(aws.dynamodb, TABLE, environment="staging", by="bob"))
             except Locked:
-                assert time.monotonic() < until, "it never ran out"
+                assert time.monotonic() < until, f"it never ran out: {_as_it_stands(aws)}"
             else:
                 break
         yield lease
+
+
+def _as_it_stands(aws: Aws) -> str:
+    """Return what the table holds of the lease, and what time it is here."""
+    item = aws.dynamodb.get_item(TableName=TABLE, Key=_KEY, ConsistentRead=True).get("Item")
+    return f"at {time.time():.3f}, {now_iso()}: {item}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slipway.deployment import TRANSITIONS, Deployment, Event, EventKind, fold, median_durations_ms
-from slipway.errors import Blocked, JournalError
+from slipway.errors import Blocked, ConfigurationError, JournalError
 from slipway.rollback import Live, previous_deployment, rollback_target
 from tests.ports.memory import MemoryJournal
 
@@ -188,3 +188,30 @@ def test_a_rollback_that_did_not_end_is_gone_on_with(live: Live) -> None:
 def test_without_an_earlier_success_a_rollback_is_refused() -> None:
     with pytest.raises(Blocked, match="nothing to roll back to"):
         rollback_target(history(("deploy", "a")), whole("a"), environment="staging")
+
+
+STEPS = (("deploy", "a"), ("deploy", "b"), ("deploy", "c"), ("deploy", "d!"))
+
+
+@pytest.mark.parametrize(("to", "target"), [("a", "a"), ("b", "b"), ("b" * 64, "b"), ("c", "c")])
+def test_a_rollback_goes_as_far_back_as_it_is_told(to: str, target: str) -> None:
+    assert rollback_target(history(*STEPS), whole("c"), environment="staging", to=to).version == target
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pytest.param(STEPS, id="a release that never succeeded"),
+        pytest.param((("deploy", "a"), ("deploy", "d"), ("rollback", "a"), ("deploy", "c")), id="one that was left"),
+    ],
+)
+def test_a_release_that_cannot_be_gone_back_to_is_refused_with_those_that_can(
+    entries: tuple[tuple[str, str], ...],
+) -> None:
+    with pytest.raises(Blocked, match=r"d is no release that staging can go back to; those are: (b, )?a\n"):
+        rollback_target(history(*entries), whole("c"), environment="staging", to="d")
+
+
+def test_a_beginning_that_several_versions_share_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="ab may be any of abc, abd"):
+        rollback_target(history(("deploy", "abc"), ("deploy", "abd")), whole("abd"), environment="staging", to="ab")
