@@ -37,6 +37,7 @@ RACES = 50
 SLEEPS = 3
 NAMES = ("ann", "bob")
 WAIT_S = 30  # seconds for the other process to say something
+RUN_OUT_S = 120  # seconds of this process for a second of the wall clock to pass, which may be set back meanwhile
 START_S = 0.005  # seconds from the word to the start: both are waiting by then
 
 Before = Literal["given back", "run out", "of a dead process"]
@@ -276,7 +277,7 @@ def make_table(client: Any) -> None:
 @contextmanager
 def taken_by_bob(aws: Aws) -> Iterator[DynamoLease]:
     """Take the lease as soon as it has run out, and give it back after the block."""
-    until = time.monotonic() + WAIT_S
+    until = time.monotonic() + RUN_OUT_S
     with ExitStack() as stack:
         while True:
             try:
