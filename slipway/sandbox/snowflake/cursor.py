@@ -32,6 +32,8 @@ from slipway.sandbox.snowflake import (
     sequence,
     show,
     stage,
+    stream,
+    task,
     text,
     translation,
 )
@@ -55,9 +57,22 @@ _HANDLERS: dict[str, tuple[Handler, ...]] = {
     "SET": (sessions.handle_variable,),
     "UNSET": (sessions.handle_variable,),
     "USE": (sessions.handle_use,),
-    "CREATE": (catalog.handle_create, stage.handle_create, sequence.handle_create, principal.handle_create),
+    "CREATE": (
+        catalog.handle_create,
+        stage.handle_create,
+        sequence.handle_create,
+        stream.handle_create,
+        task.handle_create,
+        principal.handle_create,
+    ),
     "DROP": (catalog.handle_drop, stage.handle_drop, sequence.handle_drop, principal.handle_drop),
-    "ALTER": (move.handle_alter, principal.handle_alter, definition.handle_alter),
+    "ALTER": (
+        move.handle_alter,
+        stream.handle_alter,
+        task.handle_alter,
+        principal.handle_alter,
+        definition.handle_alter,
+    ),
     "UNDROP": (catalog.handle_undrop,),
     "GRANT": (grant.handle,),
     "REVOKE": (grant.handle,),
@@ -74,7 +89,7 @@ _HANDLERS: dict[str, tuple[Handler, ...]] = {
     "PUT": (stage.handle_put,),
     "GET": (stage.handle_get,),
     "TRUNCATE": (definition.handle_truncate,),
-    "PERFORM": (script.handle_execute_immediate,),
+    "EXECUTE": (script.handle_execute_immediate,),
     "CALL": (script.handle_call,),
     "DECLARE": (script.handle_block,),
 }
@@ -154,7 +169,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
             return answer
         if reader.verb == "BEGIN":
             return script.handle_block(self, reader)
-        if reader.verb in ("PERFORM", "CALL", "DECLARE"):
+        if reader.verb in ("EXECUTE", "CALL", "DECLARE"):
             answer = self._ask(_HANDLERS[reader.verb], reader)
             if answer is None:
                 raise error.unsupported(reader.verb)
@@ -231,6 +246,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         """Refuse what the role may not do, and note which databases the open transaction has touched."""
         session = self.session
         for reference in references:
+            stream.refuse_reading(session, reference.name)
             session.instance.access.require(session, "TABLE", reference.name, *reference.privileges)
         if session.transaction.is_open:
             session.transaction.touched.update(relation.databases_behind(session, [r.name for r in references]))

@@ -58,6 +58,13 @@ def locked(detail: str) -> ProgrammingError:
     return ProgrammingError(msg=f"Lock wait timeout: {detail}", errno=LOCK_CONFLICT, sqlstate="57014")
 
 
+def task_not_executable() -> ProgrammingError:
+    """Return the refusal to resume a task whose owner may not run tasks."""
+    return ProgrammingError(
+        msg="Cannot execute task , EXECUTE TASK privilege must be granted to owner role", errno=91089, sqlstate="23001"
+    )
+
+
 def too_long(text: str) -> ProgrammingError:
     """Return the error for a text longer than its column."""
     return ProgrammingError(

@@ -31,9 +31,8 @@ _ACCOUNT_KINDS = (
 )
 # registered and inert in a schema
 _SCHEMA_KINDS = ("TAG", "SECRET")
+_DROPPED = ("STREAM", "TASK")  # made elsewhere, dropped here
 _REFUSED = (
-    "TASK",
-    "STREAM",
     "PIPE",
     "ALERT",
     "FUNCTION",
@@ -61,7 +60,7 @@ def _kind(reader: Reader) -> str:
 
 def _name(cursor: Cursor, kind: str, reader: Reader) -> Name:
     name = reader.name()
-    return cursor.session.object_name(name) if kind in _SCHEMA_KINDS else name[:1]
+    return cursor.session.object_name(name) if kind in (*_SCHEMA_KINDS, *_DROPPED) else name[:1]
 
 
 def handle_create(cursor: Cursor, reader: Reader) -> Result | None:
@@ -151,10 +150,10 @@ def _alter_user(cursor: Cursor, user: str, reader: Reader) -> None:
 def handle_drop(cursor: Cursor, reader: Reader) -> Result | None:
     """Run DROP of an account object; returns None for kinds that are known elsewhere."""
     reader.expect("DROP")
-    if reader.take_any("PROCEDURE", "FUNCTION", "TASK", "STREAM", "PIPE") and reader.take("IF", "EXISTS"):
+    if reader.take_any("PROCEDURE", "FUNCTION", "PIPE") and reader.take("IF", "EXISTS"):
         return Result.status(f"Drop statement executed successfully ({reader.name()[-1]} already dropped).")
     reader.position = 1
-    kind = _kind(reader) or reader.take_any("INTEGRATION")
+    kind = _kind(reader) or reader.take_any("INTEGRATION", *_DROPPED)
     if not kind:
         return None
     session, registry = cursor.session, cursor.session.instance.registry

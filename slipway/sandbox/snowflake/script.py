@@ -18,7 +18,7 @@ _RETURN = re.compile(r"(?is)^return\s+('(?P<text>[^']*)'|(?P<number>\d+))$")
 
 def handle_execute_immediate(cursor: Cursor, reader: Reader) -> Result | None:
     """Run EXECUTE IMMEDIATE '<statement or block>'."""
-    reader.expect("PERFORM")  # the reader's word for EXECUTE
+    reader.expect("EXECUTE")
     if not reader.take("IMMEDIATE"):
         raise error.unsupported(f"EXECUTE {reader.peek()}")
     body = reader.string()
