@@ -26,6 +26,7 @@ from slipway.sandbox.snowflake import (
     merge,
     move,
     principal,
+    procedure,
     relation,
     resolution,
     script,
@@ -36,6 +37,7 @@ from slipway.sandbox.snowflake import (
     task,
     text,
     translation,
+    variable,
 )
 from slipway.sandbox.snowflake import session as sessions
 from slipway.sandbox.snowflake.history import Entry
@@ -54,8 +56,8 @@ _DML = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
 
 # first word -> the modules asked in turn; one that does not know the statement returns None
 _HANDLERS: dict[str, tuple[Handler, ...]] = {
-    "SET": (sessions.handle_variable,),
-    "UNSET": (sessions.handle_variable,),
+    "SET": (variable.handle,),
+    "UNSET": (variable.handle,),
     "USE": (sessions.handle_use,),
     "CREATE": (
         catalog.handle_create,
@@ -63,13 +65,21 @@ _HANDLERS: dict[str, tuple[Handler, ...]] = {
         sequence.handle_create,
         stream.handle_create,
         task.handle_create,
+        procedure.handle_create,
         principal.handle_create,
     ),
-    "DROP": (catalog.handle_drop, stage.handle_drop, sequence.handle_drop, principal.handle_drop),
+    "DROP": (
+        catalog.handle_drop,
+        stage.handle_drop,
+        sequence.handle_drop,
+        procedure.handle_drop,
+        principal.handle_drop,
+    ),
     "ALTER": (
         move.handle_alter,
         stream.handle_alter,
         task.handle_alter,
+        procedure.handle_alter,
         principal.handle_alter,
         definition.handle_alter,
     ),
@@ -89,9 +99,10 @@ _HANDLERS: dict[str, tuple[Handler, ...]] = {
     "PUT": (stage.handle_put,),
     "GET": (stage.handle_get,),
     "TRUNCATE": (definition.handle_truncate,),
-    "EXECUTE": (script.handle_execute_immediate,),
+    "EXECUTE": (script.handle_execute,),
     "CALL": (script.handle_call,),
     "DECLARE": (script.handle_block,),
+    "BEGIN": (script.handle_block,),
 }
 
 
@@ -161,15 +172,13 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
     def _run(self, command: str, params: Parameters, bound: Parameters) -> Result:
         sql, values = (command, bound) if bound else self._rewrite_with_params(command, params)
         if "$" in sql:
-            sql = self._inline_variables(sql)
+            sql = variable.fill(sql, self.session.session_variables)
         reader = Reader(sql)
         if not reader.words:
             raise error.syntax("Empty SQL statement.")
         if (answer := self._control_transaction(reader)) is not None:
             return answer
-        if reader.verb == "BEGIN":
-            return script.handle_block(self, reader)
-        if reader.verb in ("EXECUTE", "CALL", "DECLARE"):
+        if reader.verb in ("EXECUTE", "CALL", "DECLARE", "BEGIN"):
             answer = self._ask(_HANDLERS[reader.verb], reader)
             if answer is None:
                 raise error.unsupported(reader.verb)
@@ -287,6 +296,13 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         connection.execute(sql, values)
         description = connection.description or []
         return Result.fetched(description, connection.to_arrow_table())
+
+    def compute(self, sql: str) -> Result:
+        """Return the answer of a query that is part of another statement: no entry in the history, no query id."""
+        try:
+            return self._run(sql, None, None)
+        except duckdb.Error as failure:
+            raise error.translate(failure) from failure
 
     def describe_only(self, command: str) -> Result | None:
         """Return the columns a statement would answer with, without running it; None when it must be run for that."""

@@ -342,7 +342,6 @@ LISTINGS: dict[str, Callable[[Session, Filter, bool], Result]] = {
     "SHARES": _registered("SHARE"),
     "USER FUNCTIONS": _nothing(_FUNCTIONS),
     "FUNCTIONS": _nothing(_FUNCTIONS),
-    "PROCEDURES": _nothing(_FUNCTIONS),
     "PIPES": _nothing("created_on:t|name|database_name|schema_name|definition|owner"),
     "DYNAMIC TABLES": _nothing("created_on:t|name|database_name|schema_name|owner|target_lag"),
     "MASKING POLICIES": _nothing("created_on:t|name|database_name|schema_name|kind|owner"),

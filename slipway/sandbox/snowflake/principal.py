@@ -1,7 +1,7 @@
 """Objects of the account and others without a table behind them: roles, users, warehouses, integrations, tasks ...
 
 They are registered so that grants, SHOW and USE know them. What would do something by itself (tasks, streams, pipes,
-policies, functions, procedures) is refused: a migration that needs it must not seem to work here.
+policies, functions) is refused: a migration that needs it must not seem to work here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ _REFUSED = (
     "PIPE",
     "ALERT",
     "FUNCTION",
-    "PROCEDURE",
     "MASKING POLICY",
     "ROW ACCESS POLICY",
     "DATABASE ROLE",
@@ -150,7 +149,7 @@ def _alter_user(cursor: Cursor, user: str, reader: Reader) -> None:
 def handle_drop(cursor: Cursor, reader: Reader) -> Result | None:
     """Run DROP of an account object; returns None for kinds that are known elsewhere."""
     reader.expect("DROP")
-    if reader.take_any("PROCEDURE", "FUNCTION", "PIPE") and reader.take("IF", "EXISTS"):
+    if reader.take_any("FUNCTION", "PIPE") and reader.take("IF", "EXISTS"):
         return Result.status(f"Drop statement executed successfully ({reader.name()[-1]} already dropped).")
     reader.position = 1
     kind = _kind(reader) or reader.take_any("INTEGRATION", *_DROPPED)

@@ -68,10 +68,13 @@ def _words(token: Token) -> list[Token]:
 class Reader:
     """Reads one statement from left to right; words compare in upper case, strings never match a word."""
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, *, keep_semicolons: bool = False) -> None:
         self.sql = sql
         self.tokens = [
-            part for token in tokenize(sql) if token.token_type != TokenType.SEMICOLON for part in _words(token)
+            part
+            for token in tokenize(sql)
+            if keep_semicolons or token.token_type != TokenType.SEMICOLON
+            for part in _words(token)
         ]
         self.words = ["" if token.token_type in _STRINGS else token.text.upper() for token in self.tokens]
         self.position = 0

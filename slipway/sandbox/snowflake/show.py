@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from slipway.sandbox.snowflake import error, listing, stream, task
+from slipway.sandbox.snowflake import error, listing, procedure, stream, task
 from slipway.sandbox.snowflake.grant import read_object
 from slipway.sandbox.snowflake.listing import Filter, like, table
 from slipway.sandbox.snowflake.privilege import Grant
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from slipway.sandbox.snowflake.session import Session
 
 
-LISTINGS = {**listing.LISTINGS, "STREAMS": stream.listing, "TASKS": task.listing}
+LISTINGS = {**listing.LISTINGS, "STREAMS": stream.listing, "TASKS": task.listing, "PROCEDURES": procedure.listing}
 
 
 def handle_show(cursor: Cursor, reader: Reader) -> Result | None:
