@@ -133,6 +133,12 @@ class Access:
             return True
         return _ACCOUNT.get(privilege) in self.effective(session.role)
 
+    def role_has_account_privilege(self, role: str, privilege: str) -> bool:
+        """Tell whether a role holds a privilege on the account, whoever asks."""
+        roles = self.effective(role)
+        granted = any(g.privilege == privilege and g.grantee in roles for g in self._registry.grants_on("ACCOUNT", ()))
+        return granted or "ACCOUNTADMIN" in roles or not self.is_role(role)
+
     def require_account(self, session: Session, privilege: str) -> None:
         """Raise 3001 unless the role holds `privilege` on the account."""
         if not self.has_account_privilege(session, privilege):

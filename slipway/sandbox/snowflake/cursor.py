@@ -26,14 +26,18 @@ from slipway.sandbox.snowflake import (
     merge,
     move,
     principal,
+    procedure,
     relation,
     resolution,
     script,
     sequence,
     show,
     stage,
+    stream,
+    task,
     text,
     translation,
+    variable,
 )
 from slipway.sandbox.snowflake import session as sessions
 from slipway.sandbox.snowflake.history import Entry
@@ -52,12 +56,33 @@ _DML = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
 
 # first word -> the modules asked in turn; one that does not know the statement returns None
 _HANDLERS: dict[str, tuple[Handler, ...]] = {
-    "SET": (sessions.handle_variable,),
-    "UNSET": (sessions.handle_variable,),
+    "SET": (variable.handle,),
+    "UNSET": (variable.handle,),
     "USE": (sessions.handle_use,),
-    "CREATE": (catalog.handle_create, stage.handle_create, sequence.handle_create, principal.handle_create),
-    "DROP": (catalog.handle_drop, stage.handle_drop, sequence.handle_drop, principal.handle_drop),
-    "ALTER": (move.handle_alter, principal.handle_alter, definition.handle_alter),
+    "CREATE": (
+        catalog.handle_create,
+        stage.handle_create,
+        sequence.handle_create,
+        stream.handle_create,
+        task.handle_create,
+        procedure.handle_create,
+        principal.handle_create,
+    ),
+    "DROP": (
+        catalog.handle_drop,
+        stage.handle_drop,
+        sequence.handle_drop,
+        procedure.handle_drop,
+        principal.handle_drop,
+    ),
+    "ALTER": (
+        move.handle_alter,
+        stream.handle_alter,
+        task.handle_alter,
+        procedure.handle_alter,
+        principal.handle_alter,
+        definition.handle_alter,
+    ),
     "UNDROP": (catalog.handle_undrop,),
     "GRANT": (grant.handle,),
     "REVOKE": (grant.handle,),
@@ -74,9 +99,10 @@ _HANDLERS: dict[str, tuple[Handler, ...]] = {
     "PUT": (stage.handle_put,),
     "GET": (stage.handle_get,),
     "TRUNCATE": (definition.handle_truncate,),
-    "PERFORM": (script.handle_execute_immediate,),
+    "EXECUTE": (script.handle_execute,),
     "CALL": (script.handle_call,),
     "DECLARE": (script.handle_block,),
+    "BEGIN": (script.handle_block,),
 }
 
 
@@ -146,15 +172,13 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
     def _run(self, command: str, params: Parameters, bound: Parameters) -> Result:
         sql, values = (command, bound) if bound else self._rewrite_with_params(command, params)
         if "$" in sql:
-            sql = self._inline_variables(sql)
+            sql = variable.fill(sql, self.session.session_variables)
         reader = Reader(sql)
         if not reader.words:
             raise error.syntax("Empty SQL statement.")
         if (answer := self._control_transaction(reader)) is not None:
             return answer
-        if reader.verb == "BEGIN":
-            return script.handle_block(self, reader)
-        if reader.verb in ("PERFORM", "CALL", "DECLARE"):
+        if reader.verb in ("EXECUTE", "CALL", "DECLARE", "BEGIN"):
             answer = self._ask(_HANDLERS[reader.verb], reader)
             if answer is None:
                 raise error.unsupported(reader.verb)
@@ -231,6 +255,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         """Refuse what the role may not do, and note which databases the open transaction has touched."""
         session = self.session
         for reference in references:
+            stream.refuse_reading(session, reference.name)
             session.instance.access.require(session, "TABLE", reference.name, *reference.privileges)
         if session.transaction.is_open:
             session.transaction.touched.update(relation.databases_behind(session, [r.name for r in references]))
@@ -271,6 +296,13 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         connection.execute(sql, values)
         description = connection.description or []
         return Result.fetched(description, connection.to_arrow_table())
+
+    def compute(self, sql: str) -> Result:
+        """Return the answer of a query that is part of another statement: no entry in the history, no query id."""
+        try:
+            return self._run(sql, None, None)
+        except duckdb.Error as failure:
+            raise error.translate(failure) from failure
 
     def describe_only(self, command: str) -> Result | None:
         """Return the columns a statement would answer with, without running it; None when it must be run for that."""

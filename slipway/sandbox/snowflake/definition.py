@@ -53,6 +53,8 @@ def _create(cursor: Cursor, create: exp.Create) -> Result:
     if not temporary:
         instance.access.require_creation(session, kind, name[:2])
         existing = instance.relation_kind(name)
+        if ("STREAM", name) in instance.registry.objects:
+            raise error.already_exists(".".join(name))
         if existing and create.args.get("exists"):
             return Result.status(f"{name[2]} already exists, statement succeeded.")
         if existing and not create.args.get("replace"):

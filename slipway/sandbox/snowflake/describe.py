@@ -1,10 +1,10 @@
-"""DESCRIBE TABLE, VIEW, SCHEMA, DATABASE and USER."""
+"""DESCRIBE TABLE, VIEW, SCHEMA, DATABASE, USER, STREAM and TASK."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake import error, procedure, stream, task
 from slipway.sandbox.snowflake.listing import table
 from slipway.sandbox.snowflake.reader import Name, Reader
 from slipway.sandbox.snowflake.result import Result
@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 
 def handle_describe(cursor: Cursor, reader: Reader) -> Result | None:
-    """Run DESCRIBE TABLE | VIEW | SCHEMA | DATABASE | USER; returns None for the description of a query."""
+    """Run DESCRIBE of an object; returns None for the description of a query."""
     reader.position = 1
-    kind = reader.take_any("TABLE", "VIEW", "SCHEMA", "DATABASE", "USER")
+    kind = reader.take_any("TABLE", "VIEW", "SCHEMA", "DATABASE", "USER", "STREAM", "TASK", "PROCEDURE")
     session, instance = cursor.session, cursor.session.instance
     if kind in ("SCHEMA", "DATABASE"):
         return _describe_container(session, kind, reader.name())
     if kind == "USER":
         return _describe_user(session, reader.name()[0])
+    if kind == "PROCEDURE":
+        return procedure.describe(session, reader)
+    if kind in ("STREAM", "TASK"):
+        name = session.object_name(reader.name(), "DESCRIBE")
+        return stream.describe(session, name) if kind == "STREAM" else task.describe(session, name)
     if not kind and reader.peek() in ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "("):
         return None
     name = session.object_name(reader.name(), "DESCRIBE")

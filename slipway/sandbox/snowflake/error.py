@@ -58,6 +58,59 @@ def locked(detail: str) -> ProgrammingError:
     return ProgrammingError(msg=f"Lock wait timeout: {detail}", errno=LOCK_CONFLICT, sqlstate="57014")
 
 
+def task_not_executable() -> ProgrammingError:
+    """Return the refusal to resume a task whose owner may not run tasks."""
+    return ProgrammingError(
+        msg="Cannot execute task , EXECUTE TASK privilege must be granted to owner role", errno=91089, sqlstate="23001"
+    )
+
+
+def timed_out(seconds: float) -> ProgrammingError:
+    """Return the end of a script that ran longer than STATEMENT_TIMEOUT_IN_SECONDS."""
+    return ProgrammingError(
+        msg=f"Statement reached its statement or warehouse timeout of {seconds:g} second(s) and was canceled.",
+        errno=630,
+        sqlstate="57014",
+    )
+
+
+def several_rows(count: int) -> ProgrammingError:
+    """Return the error of a SELECT .. INTO that found more than one row."""
+    return ProgrammingError(
+        msg=f"A SELECT INTO statement expects exactly 1 returned row, but got {count}.", errno=100335, sqlstate="22000"
+    )
+
+
+def wrong_arguments(name: str) -> ProgrammingError:
+    """Return the error of a call no procedure of that name takes."""
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nInvalid argument types for function '{name}'", errno=1044, sqlstate="42P13"
+    )
+
+
+def _in_procedure(detail: str, number: int) -> ProgrammingError:
+    return ProgrammingError(msg=f"Stored procedure execution error: {detail}", errno=number, sqlstate="42601")
+
+
+def incomplete_transaction() -> ProgrammingError:
+    """Return the error of a procedure that leaves a transaction open."""
+    return _in_procedure("Scoped transaction started in stored procedure is incomplete and it was rolled back.", 90232)
+
+
+def foreign_transaction() -> ProgrammingError:
+    """Return the error of a procedure that would end the transaction of its caller."""
+    return ProgrammingError(
+        msg="Modifying a transaction that has started at a different scope is not allowed.",
+        errno=90234,
+        sqlstate="42601",
+    )
+
+
+def not_in_procedure(verb: str) -> ProgrammingError:
+    """Return the refusal of a statement that a procedure with its owner's rights may not run."""
+    return _in_procedure(f"Unsupported statement type '{verb}'.", 90236)
+
+
 def too_long(text: str) -> ProgrammingError:
     """Return the error for a text longer than its column."""
     return ProgrammingError(
@@ -215,7 +268,7 @@ def translate(failure: BaseException) -> Error:
     An error of an unexpected type is a gap of the emulation, and says so instead of pretending to be Snowflake's.
     """
     if isinstance(failure, (ProgrammingError, IntegrityError)):
-        return failure if failure.errno and failure.errno > 0 else _numbered(failure)
+        return failure if failure.errno and failure.errno != -1 else _numbered(failure)
     if isinstance(failure, DatabaseError):
         return ProgrammingError(msg=failure.raw_msg or str(failure), errno=failure.errno, sqlstate=failure.sqlstate)
     if isinstance(failure, duckdb.Error):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake import error, procedure
 from slipway.sandbox.snowflake.privilege import RELATION_KINDS, SCHEMA_OBJECT_KINDS, Grant
 from slipway.sandbox.snowflake.reader import Name, Reader
 from slipway.sandbox.snowflake.result import Result
@@ -141,6 +141,8 @@ def read_object(session: Session, reader: Reader) -> tuple[str, Name]:
         return found, whole
     if kind in SCHEMA_OBJECT_KINDS:
         whole = session.object_name(name)
+        if kind == "PROCEDURE":
+            whole = procedure.full_name(session, name, procedure.read_signature(reader))
         known = instance.has_sequence(whole) if kind == "SEQUENCE" else (kind, whole) in instance.registry.objects
         if not known:
             raise error.missing(kind.capitalize(), ".".join(whole))

@@ -217,7 +217,8 @@ def _databases(session: Session, wanted: Filter, terse: bool) -> Result:
     )
 
 
-def _kept(session: Session, wanted: Filter, kind: str) -> list[tuple[Any, ...]]:
+def kept(session: Session, wanted: Filter, kind: str) -> list[tuple[Any, ...]]:
+    """Return (created, name, database, schema, definition, owner) of the objects of a kind a role may see."""
     test = where(session, wanted.scope, ("o.name[1]", "o.name[2]"))
     rows = session.instance.registry.query(
         "SELECT o.created_on, o.name[3], o.name[1], o.name[2], o.definition, coalesce(w.owner, 'ACCOUNTADMIN') "
@@ -242,7 +243,7 @@ def _stages(session: Session, wanted: Filter, terse: bool) -> Result:
                 *("EXTERNAL" if r[4]["url"] else "INTERNAL", "AWS" if r[4]["url"] else None),
                 *(None, r[4]["integration"] or None, "ROLE", "N"),
             )
-            for r in _kept(session, wanted, "STAGE")
+            for r in kept(session, wanted, "STAGE")
         ],
     )
 
@@ -252,7 +253,7 @@ def _formats(session: Session, wanted: Filter, terse: bool) -> Result:
         "created_on:t|name|database_name|schema_name|type|owner|comment|format_options|owner_role_type",
         [
             (*r[:4], str(r[4].get("TYPE", "CSV")).upper(), r[5], r[4].get("COMMENT", ""), json.dumps(r[4]), "ROLE")
-            for r in _kept(session, wanted, "FILE FORMAT")
+            for r in kept(session, wanted, "FILE FORMAT")
         ],
     )
 
@@ -341,9 +342,6 @@ LISTINGS: dict[str, Callable[[Session, Filter, bool], Result]] = {
     "SHARES": _registered("SHARE"),
     "USER FUNCTIONS": _nothing(_FUNCTIONS),
     "FUNCTIONS": _nothing(_FUNCTIONS),
-    "PROCEDURES": _nothing(_FUNCTIONS),
-    "TASKS": _nothing("created_on:t|name|database_name|schema_name|owner|state"),
-    "STREAMS": _nothing("created_on:t|name|database_name|schema_name|owner|table_name"),
     "PIPES": _nothing("created_on:t|name|database_name|schema_name|definition|owner"),
     "DYNAMIC TABLES": _nothing("created_on:t|name|database_name|schema_name|owner|target_lag"),
     "MASKING POLICIES": _nothing("created_on:t|name|database_name|schema_name|kind|owner"),

@@ -1,7 +1,7 @@
 """Objects of the account and others without a table behind them: roles, users, warehouses, integrations, tasks ...
 
 They are registered so that grants, SHOW and USE know them. What would do something by itself (tasks, streams, pipes,
-policies, functions, procedures) is refused: a migration that needs it must not seem to work here.
+policies, functions) is refused: a migration that needs it must not seem to work here.
 """
 
 from __future__ import annotations
@@ -31,13 +31,11 @@ _ACCOUNT_KINDS = (
 )
 # registered and inert in a schema
 _SCHEMA_KINDS = ("TAG", "SECRET")
+_DROPPED = ("STREAM", "TASK")  # made elsewhere, dropped here
 _REFUSED = (
-    "TASK",
-    "STREAM",
     "PIPE",
     "ALERT",
     "FUNCTION",
-    "PROCEDURE",
     "MASKING POLICY",
     "ROW ACCESS POLICY",
     "DATABASE ROLE",
@@ -61,7 +59,7 @@ def _kind(reader: Reader) -> str:
 
 def _name(cursor: Cursor, kind: str, reader: Reader) -> Name:
     name = reader.name()
-    return cursor.session.object_name(name) if kind in _SCHEMA_KINDS else name[:1]
+    return cursor.session.object_name(name) if kind in (*_SCHEMA_KINDS, *_DROPPED) else name[:1]
 
 
 def handle_create(cursor: Cursor, reader: Reader) -> Result | None:
@@ -151,10 +149,10 @@ def _alter_user(cursor: Cursor, user: str, reader: Reader) -> None:
 def handle_drop(cursor: Cursor, reader: Reader) -> Result | None:
     """Run DROP of an account object; returns None for kinds that are known elsewhere."""
     reader.expect("DROP")
-    if reader.take_any("PROCEDURE", "FUNCTION", "TASK", "STREAM", "PIPE") and reader.take("IF", "EXISTS"):
+    if reader.take_any("FUNCTION", "PIPE") and reader.take("IF", "EXISTS"):
         return Result.status(f"Drop statement executed successfully ({reader.name()[-1]} already dropped).")
     reader.position = 1
-    kind = _kind(reader) or reader.take_any("INTEGRATION")
+    kind = _kind(reader) or reader.take_any("INTEGRATION", *_DROPPED)
     if not kind:
         return None
     session, registry = cursor.session, cursor.session.instance.registry

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 import sqlglot
 from snowflake.connector.errors import ProgrammingError
+from sqlglot.dialects.snowflake import Snowflake
 from sqlglot.tokenizer_core import Token, TokenType
 
 from slipway.sandbox.snowflake import error
 
 Name = tuple[str, ...]
 
-_EXECUTE = re.compile(r"^(\s*)EXECUTE", re.IGNORECASE)
 _LOCATION = re.compile(r'@(?:"[^"]*"|[^\s();,])+')
 _STRINGS = (TokenType.STRING, TokenType.RAW_STRING)
+
+
+class _Tokenizer(Snowflake.Tokenizer):
+    """Makes tokens of all words: sqlglot's takes what follows CALL or EXECUTE for one text."""
+
+    COMMANDS: ClassVar[set[TokenType]] = set()
+
+
+_DIALECT = Snowflake()
 
 
 def quote(identifier: str) -> str:
@@ -35,7 +45,7 @@ def literal(value: object) -> str:
 def tokenize(sql: str) -> list[Token]:
     """Return the tokens of `sql`; raises the syntax error Snowflake would."""
     try:
-        return sqlglot.tokenize(sql, read="snowflake")
+        return _Tokenizer(dialect=_DIALECT).tokenize(sql)
     except sqlglot.errors.SqlglotError as failure:
         raise error.translate(failure) from failure
 
@@ -48,11 +58,6 @@ def split_statements(sql: str) -> tuple[str, ...]:
     return tuple(part for start, end in zip(starts, ends, strict=True) if (part := sql[start:end].strip()))
 
 
-def _plain(sql: str) -> str:
-    """Return `sql`, as long as it was, with a word for EXECUTE, after which the tokenizer would read no further."""
-    return _EXECUTE.sub(lambda found: f"{found[1]}PERFORM", sql) if sql.lstrip()[:7].upper() == "EXECUTE" else sql
-
-
 def _words(token: Token) -> list[Token]:
     """Return the words of a token: the tokenizer makes one of some phrases, such as FILE FORMAT."""
     if " " not in token.text or token.token_type in (*_STRINGS, TokenType.IDENTIFIER):
@@ -63,10 +68,13 @@ def _words(token: Token) -> list[Token]:
 class Reader:
     """Reads one statement from left to right; words compare in upper case, strings never match a word."""
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, *, keep_semicolons: bool = False) -> None:
         self.sql = sql
         self.tokens = [
-            part for token in tokenize(_plain(sql)) if token.token_type != TokenType.SEMICOLON for part in _words(token)
+            part
+            for token in tokenize(sql)
+            if keep_semicolons or token.token_type != TokenType.SEMICOLON
+            for part in _words(token)
         ]
         self.words = ["" if token.token_type in _STRINGS else token.text.upper() for token in self.tokens]
         self.position = 0

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import duckdb
 
+from slipway.sandbox.snowflake import dependent
 from slipway.sandbox.snowflake.description import Descriptions
 from slipway.sandbox.snowflake.inventory import Inventory
 from slipway.sandbox.snowflake.privilege import RELATION_KINDS, SCHEMA_OBJECT_KINDS, SYSTEM_ROLES, Grant
@@ -139,6 +140,7 @@ class Registry:
         aside: Name = (*old[:-1], "\x01aside")
         hops = ((old, aside), (new, old), (aside, new)) if swap else ((old, new),)
         with self._changing() as connection:
+            self._redefine(connection, dependent.moved(self.objects, dependent.renaming(old, new, swap=swap)))
             for source, target in hops:
                 self._move_names(connection, source, target)
         self.inventory.move(old, new, swap=swap)
@@ -163,6 +165,7 @@ class Registry:
         depth = len(name)
         scope = "(kind IN ('DATABASE', 'SCHEMA') OR len(name) = 3 OR future)" if depth == 1 else "len(name) > 1"
         granted = [key for key in self._grants if _is_below(key, name)]
+        self._redefine(connection, dependent.orphaned(self.objects, name))
         objects = [known for known in self.objects if len(known[1]) > 1 and known[1][:depth] == name]
         if granted:
             connection.execute(f"DELETE FROM {STORE}.grants WHERE name[1:{depth}] = ? AND {scope}", [list(name)])
@@ -262,6 +265,8 @@ class Registry:
         if not (keep_grants and held):
             grants += self.future_grants(kind, name)
         with self._changing() as connection:
+            if kind in RELATION_KINDS and self.inventory.kind(name) is not None:  # it is replaced
+                self._redefine(connection, dependent.orphaned(self.objects, name))
             self._delete_grants(connection, (g for g in held if not keep_grants or g.privilege == "OWNERSHIP"))
             self._insert_grants(connection, grants, role)
             if definition is not None:
@@ -300,7 +305,7 @@ class Registry:
         """
         depth = len(source)
         inside = [(kind, name) for kind, name in self.objects if name[:depth] == source and len(name) > depth]
-        kept = {key for key in inside if key[0] in RELATION_KINDS or _is_cloned(key[0], self.objects[key])}
+        kept = {key for key in inside if key[0] in RELATION_KINDS or dependent.is_cloned(key[0], self.objects[key])}
         grants = [
             replace(grant, name=(*target, *grant.name[depth:]))
             for grant in self.all_grants()
@@ -313,7 +318,8 @@ class Registry:
             self._delete_grants(connection, replaced)
             self._insert_grants(connection, grants, role)
             for kind, name in sorted(kept):
-                self._put_object(connection, kind, (*target, *name[depth:]), self.objects[(kind, name)])
+                copied = dependent.cloned(kind, self.objects[(kind, name)], dependent.renaming(source, target))
+                self._put_object(connection, kind, (*target, *name[depth:]), copied)
             self.descriptions.copy(connection, source, target)
         self.inventory.copy(source, target)
 
@@ -334,6 +340,18 @@ class Registry:
         """Record an object that has no table behind it (role, user, warehouse, integration, task ...)."""
         with self._changing() as connection:
             self._put_object(connection, kind, name, definition)
+
+    def redefine(self, definitions: Mapping[tuple[str, Name], str]) -> None:
+        """Change what is recorded of objects; their owners, grants and times stay."""
+        with self._changing() as connection:
+            self._redefine(connection, definitions)
+
+    def _redefine(self, connection: duckdb.DuckDBPyConnection, definitions: Mapping[tuple[str, Name], str]) -> None:
+        for (kind, name), definition in definitions.items():
+            connection.execute(
+                f"UPDATE {STORE}.objects SET definition = ? WHERE kind = ? AND name = ?", [definition, kind, list(name)]
+            )
+            self.objects[(kind, name)] = definition
 
     def _put_object(self, connection: duckdb.DuckDBPyConnection, kind: str, name: Name, definition: str) -> None:
         if (kind, name) in self.objects:
@@ -363,10 +381,6 @@ class Registry:
                 connection.execute(f"INSERT INTO {STORE}.user_keys VALUES (?, ?, ?)", [user, slot, public_key])
         with self._mutex:
             self._load()
-
-
-def _is_cloned(kind: str, definition: str) -> bool:
-    return kind == "FILE FORMAT" or (kind == "STAGE" and definition.startswith('{"url": "s3'))
 
 
 def _has_rows(grant: Grant) -> bool:

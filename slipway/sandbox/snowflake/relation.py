@@ -72,13 +72,23 @@ def run(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
 
 def databases_behind(session: Session, names: Sequence[Name]) -> set[str]:
     """Return the databases a statement over `names` reads, those behind views included."""
-    found, seen, waiting = set(), set(), [name for name in names if name not in session.temporary]
+    return {name[0] for name in _behind(session, names)}
+
+
+def tables_behind(session: Session, view: Name) -> set[Name]:
+    """Return the tables a view reads, directly or through other views."""
+    return {name for name in _behind(session, [view]) if session.instance.relation_kind(name) == "TABLE"}
+
+
+def _behind(session: Session, names: Sequence[Name]) -> set[Name]:
+    """Return `names` and what is behind those that are views."""
+    seen: set[Name] = set()
+    waiting = [name for name in names if name not in session.temporary]
     while waiting:
         name = waiting.pop()
         if name in seen or len(name) != 3:
             continue
         seen.add(name)
-        found.add(name[0])
         if session.instance.relation_kind(name) != "VIEW":
             continue
         rows = session.instance.registry.query(
@@ -87,7 +97,7 @@ def databases_behind(session: Session, names: Sequence[Name]) -> set[str]:
         for (sql,) in rows:
             for table in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Table):
                 waiting.append((table.catalog or name[0], table.db or name[1], table.name))
-    return found
+    return seen
 
 
 # copying -----------------------------------------------------------------------------------------------------------

@@ -283,7 +283,8 @@ def _session_gone() -> JSONResponse:
 
 
 def _failed(failure: Error, sql: str) -> JSONResponse:
-    code = f"{failure.errno if failure.errno and failure.errno > 0 else error.UNSUPPORTED:06d}"
+    known = failure.errno and failure.errno != -1  # exceptions that blocks declare have numbers below zero
+    code = f"{failure.errno if known else error.UNSUPPORTED:06d}"
     message = failure.raw_msg or failure.msg or str(failure)
     log.info("%s %s: %s", code, " ".join(message.split())[:_MAX_LOGGED], " ".join(sql.split())[:_MAX_LOGGED])
     data = {"errorCode": code, "sqlState": failure.sqlstate, "queryId": failure.sfqid}

@@ -17,6 +17,7 @@ from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 from slipway.sandbox.snowflake import error
 from slipway.sandbox.snowflake.reader import Name, Reader, literal, quote, quote_name, split_statements
 from slipway.sandbox.snowflake.result import Result
+from slipway.sandbox.snowflake.scope import Value
 from slipway.sandbox.snowflake.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from slipway.sandbox.snowflake.cursor import Cursor
     from slipway.sandbox.snowflake.instance import Instance
+
+Stand = tuple[str, str | None, str | None, bool, dict[str, Value], bool]
 
 KEPT_RESULTS = 50  # results RESULT_SCAN can reach back to, per session
 _DEFAULTS = {
@@ -88,6 +91,9 @@ class Session(FakeSnowflakeConnection):  # type: ignore[misc]  # fakesnow is not
         self.temporary_stages: set[Name] = set()
         self.parameters: dict[str, str] = {}
         self.last_query_id: str | None = None
+        self.session_variables: dict[str, Value] = {}
+        self.outer_transaction = False  # in a procedure: whether its caller has a transaction open
+        self._in_owners_name = False
         for key, value in parameters.items():
             self.set_parameter(key.upper(), str(value), strict=False)
         if database:
@@ -154,6 +160,35 @@ class Session(FakeSnowflakeConnection):  # type: ignore[misc]  # fakesnow is not
         """Return the quoted DuckDB name of an object, which for a temporary one is private to the session."""
         return f"temp.main.{quote('.'.join(name))}" if name in self.temporary else quote_name(name)
 
+    # procedures ----------------------------------------------------------------------------------------------------
+
+    def stand(self) -> Stand:
+        """Return where the session stands and with which role, for `take_back`."""
+        return (self.role, self.database, self._schema, self.schema_set, self.session_variables, self._in_owners_name)
+
+    def take_stand(self, schema: Name, role: str) -> None:
+        """Stand in a schema with a role and without session variables, as a procedure with its owner's rights does."""
+        self.role, self.session_variables, self._in_owners_name = role, {}, True
+        self.database, self._schema = schema
+        self.database_set = self.schema_set = True
+        self.point()
+
+    def take_back(self, stand: Stand) -> None:
+        """Stand where the session stood before `take_stand`."""
+        self.role, self.database, self._schema, self.schema_set, self.session_variables, self._in_owners_name = stand
+        self.database_set = self.database is not None
+        self.point()
+
+    def check_statement(self, reader: Reader) -> None:
+        """Refuse, inside a procedure, what it may not do to its caller's session and transaction."""
+        verb = " ".join(reader.words[:2]) if reader.verb == "ALTER" else reader.verb
+        if self._in_owners_name and verb in ("USE", "SET", "UNSET", "ALTER SESSION"):
+            raise error.not_in_procedure(verb)
+        if self.outer_transaction and reader.verb in ("COMMIT", "ROLLBACK"):
+            raise error.foreign_transaction()
+        if self.outer_transaction and reader.verb in ("BEGIN", "START"):
+            raise error.unsupported("a transaction inside a procedure that was called inside another transaction")
+
     # parameters ----------------------------------------------------------------------------------------------------
 
     def set_parameter(self, key: str, value: str, *, strict: bool = True) -> None:
@@ -219,37 +254,6 @@ def handle_use(cursor: Cursor, reader: Reader) -> Result:
         name = reader.name()
         session.choose(name[0], name[1] if len(name) > 1 else None)
     return Result.status()
-
-
-def handle_variable(cursor: Cursor, reader: Reader) -> Result:
-    """Run SET name = value, SET (a, b) = (..) and UNSET name: later statements may say $name."""
-    session = cursor.session
-    setting = reader.take("SET")
-    if not setting:
-        reader.expect("UNSET")
-    names = _list(reader)
-    if not setting:
-        for name in names:
-            session.variables._variables.pop(name.upper(), None)
-        return Result.status()
-    reader.expect("=")
-    text = reader.rest()
-    values = [text] if len(names) == 1 else text.strip("() ").split(",")
-    if len(values) != len(names):
-        raise error.unsupported("SET of several variables to expressions")
-    for name, value in zip(names, values, strict=True):
-        session.variables._variables[name.upper()] = value.strip()
-    return Result.status()
-
-
-def _list(reader: Reader) -> list[str]:
-    bracket = reader.take("(")
-    names = [reader.name()[0]]
-    while bracket and reader.take(","):
-        names.append(reader.name()[0])
-    if bracket:
-        reader.expect(")")
-    return names
 
 
 def handle_alter_session(session: Session, reader: Reader) -> Result:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake import error, listing, procedure, stream, task
 from slipway.sandbox.snowflake.grant import read_object
-from slipway.sandbox.snowflake.listing import LISTINGS, Filter, like, table
+from slipway.sandbox.snowflake.listing import Filter, like, table
 from slipway.sandbox.snowflake.privilege import Grant
 from slipway.sandbox.snowflake.reader import Name, Reader
 from slipway.sandbox.snowflake.result import Result
@@ -18,6 +18,9 @@ from slipway.sandbox.snowflake.result import Result
 if TYPE_CHECKING:
     from slipway.sandbox.snowflake.cursor import Cursor
     from slipway.sandbox.snowflake.session import Session
+
+
+LISTINGS = {**listing.LISTINGS, "STREAMS": stream.listing, "TASKS": task.listing, "PROCEDURES": procedure.listing}
 
 
 def handle_show(cursor: Cursor, reader: Reader) -> Result | None:

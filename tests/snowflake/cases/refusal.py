@@ -10,8 +10,6 @@ _UNSUPPORTED = (
     ("time travel by statement", "SELECT * FROM T BEFORE (STATEMENT => 'abc')"),
     ("UNDROP SCHEMA", "UNDROP SCHEMA S"),
     ("UNDROP DATABASE", "UNDROP DATABASE X"),
-    ("tasks", "CREATE TASK K SCHEDULE = '1 minute' AS SELECT 1"),
-    ("streams", "CREATE STREAM K ON TABLE T"),
     ("pipes", "CREATE PIPE K AS COPY INTO T FROM @X"),
     ("dynamic tables", "CREATE DYNAMIC TABLE K TARGET_LAG = '1 minute' WAREHOUSE = W AS SELECT * FROM T"),
     ("materialized views", "CREATE MATERIALIZED VIEW K AS SELECT * FROM T"),
