@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+DOCS = "https://docs.snowflake.com/en"
+UNSUPPORTED = 391900  # the number of every refusal, which Snowflake does not use
 Rows = Sequence[tuple[Any, ...]]
 
 
@@ -35,10 +37,21 @@ class Case:
 
     name: str
     steps: tuple[Step, ...]
+    page: str  # of Snowflake's documentation, below DOCS
+
+    @property
+    def cites(self) -> str:
+        """The address of the page the case follows."""
+        return f"{DOCS}/{self.page}"
+
+    @property
+    def refusals(self) -> tuple[Step, ...]:
+        """The steps Snowflake would run and the embedded one refuses: with any the case counts as unsupported."""
+        return tuple(step for step in self.steps if step.errno == UNSUPPORTED)
 
 
-def case(name: str, *steps: Step | str) -> Case:
-    return Case(name, tuple(Step(sql=step) if isinstance(step, str) else step for step in steps))
+def case(name: str, *steps: Step | str, page: str) -> Case:
+    return Case(name, tuple(Step(sql=step) if isinstance(step, str) else step for step in steps), page)
 
 
 def gives(sql: str, *rows: tuple[Any, ...]) -> Step:
@@ -76,12 +89,9 @@ def fails(sql: str, errno: int, text: str = "") -> Step:
     return Step(sql=sql, errno=errno, text=text)
 
 
-UNSUPPORTED = 391900
-
-
-def refused(sql: str, text: str = "Unsupported by the embedded Snowflake") -> Step:
-    """Snowflake can do this and the embedded one cannot: it must say so."""
-    return fails(sql, UNSUPPORTED, text)
+def refused(sql: str, what: str) -> Step:
+    """Snowflake can do this and the embedded one cannot: it must say so, in exactly these words."""
+    return fails(sql, UNSUPPORTED, f"Unsupported by the embedded Snowflake: {what}. Nothing was done.")
 
 
 def other(step: Step | str, *, session: str = "other") -> Step:

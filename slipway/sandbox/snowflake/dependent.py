@@ -27,7 +27,9 @@ def renaming(source: Name, target: Name, *, swap: bool = False) -> Callable[[Nam
 
 def is_cloned(kind: str, definition: str) -> bool:
     """Tell whether an object without a table behind it is in a clone of its schema: internal stages are not."""
-    return kind in ("FILE FORMAT", "STREAM", "TASK") or (kind == "STAGE" and definition.startswith('{"url": "s3'))
+    return kind in ("FILE FORMAT", "STREAM", "TASK", "PROCEDURE") or (
+        kind == "STAGE" and definition.startswith('{"url": "s3')
+    )
 
 
 def moved(objects: Mapping[Key, str], renamed: Callable[[Name], Name]) -> dict[Key, str]:

@@ -226,7 +226,7 @@ def _translate_duckdb(failure: duckdb.Error) -> Error:
     if found := _TOO_LONG.search(str(failure)):
         return ProgrammingError(msg=found[0], errno=100078, sqlstate="22000")
     if "attempting to write to database" in text.lower():
-        return unsupported(f"writing two databases in one transaction: {text}")
+        return unsupported("writing two databases in one transaction")
     if isinstance(failure, duckdb.BinderException):
         return _translate_binder(failure)
     if isinstance(failure, duckdb.CatalogException):

@@ -11,7 +11,9 @@ from . import (
     information,
     load,
     merge,
+    procedure,
     refusal,
+    scripting,
     session,
     show,
     stream,
@@ -35,6 +37,8 @@ _PARTS = (
     show,
     stream,
     load,
+    scripting,
+    procedure,
     function,
     refusal,
 )

@@ -11,6 +11,7 @@ CASES = (
         "DELETE FROM C WHERE ID = 1",
         value("SELECT COUNT(*) FROM C", 1),
         value("SELECT COUNT(*) FROM T", 2),
+        page="sql-reference/sql/create-clone",
     ),
     case(
         "a clone keeps NOT NULL and defaults",
@@ -19,6 +20,7 @@ CASES = (
         "INSERT INTO C (B) VALUES ('x')",
         gives("SELECT * FROM C", (7, "x")),
         fails("INSERT INTO C VALUES (NULL, 'x')", 100072),
+        page="sql-reference/sql/create-clone",
     ),
     case(
         "a clone keeps the length of its texts",
@@ -29,17 +31,20 @@ CASES = (
             20,
         ),
         fails("INSERT INTO C VALUES (3, REPEAT('x', 21))", 100078),
+        page="sql-reference/sql/create-clone",
     ),
     case(
         "CREATE OR REPLACE TABLE CLONE replaces",
         "CREATE TABLE C AS SELECT 1 AS A",
         "CREATE OR REPLACE TABLE C CLONE T",
         value("SELECT COUNT(*) FROM C", 2),
+        page="sql-reference/sql/create-clone",
     ),
     case(
         "a transient clone is a clone",
         "CREATE OR REPLACE TRANSIENT TABLE C CLONE T",
         value("SELECT COUNT(*) FROM C", 2),
+        page="sql-reference/sql/create-clone",
     ),
     case(
         "IF NOT EXISTS keeps the clone there is",
@@ -47,15 +52,26 @@ CASES = (
         "INSERT INTO C VALUES (3, 'c')",
         "CREATE TABLE IF NOT EXISTS C CLONE T",
         value("SELECT COUNT(*) FROM C", 3),
+        page="sql-reference/sql/create-clone",
     ),
-    case("a clone of what is not there is refused", fails("CREATE TABLE C CLONE NOPE", 2003, "NOPE")),
-    case("a view cannot be cloned alone", "CREATE VIEW W AS SELECT 1 AS A", fails("CREATE VIEW W2 CLONE W", 1003)),
+    case(
+        "a clone of what is not there is refused",
+        fails("CREATE TABLE C CLONE NOPE", 2003, "NOPE"),
+        page="sql-reference/sql/create-clone",
+    ),
+    case(
+        "a view cannot be cloned alone",
+        "CREATE VIEW W AS SELECT 1 AS A",
+        fails("CREATE VIEW W2 CLONE W", 1003),
+        page="user-guide/object-clone",
+    ),
     case(
         "a cloned schema has tables and views",
         "CREATE VIEW W AS SELECT COUNT(*) AS N FROM T",
         "CREATE SCHEMA S2 CLONE S",
         value("SELECT COUNT(*) FROM S2.T", 2),
         value("SELECT N FROM S2.W", 2),
+        page="sql-reference/sql/create-clone",
     ),
     case(
         "a cloned view reads what it names, not the clone",
@@ -63,6 +79,7 @@ CASES = (
         "CREATE SCHEMA S2 CLONE S",
         "DELETE FROM S2.T",
         value("SELECT N FROM S2.W", 2),
+        page="user-guide/object-clone",
     ),
     case(
         "a cloned schema goes its own way",
@@ -70,6 +87,7 @@ CASES = (
         "INSERT INTO S2.T VALUES (3, 'c')",
         "DROP TABLE {db}.S.T",
         value("SELECT COUNT(*) FROM S2.T", 3),
+        page="user-guide/object-clone",
     ),
     case(
         "a schema is cloned over one that is replaced",
@@ -78,9 +96,13 @@ CASES = (
         "CREATE OR REPLACE SCHEMA S2 CLONE S",
         value("SELECT COUNT(*) FROM S2.T", 2),
         fails("SELECT * FROM S2.OLD", 2003),
+        page="user-guide/object-clone",
     ),
     case(
-        "a transient schema may be cloned", "CREATE TRANSIENT SCHEMA S2 CLONE S", value("SELECT COUNT(*) FROM S2.T", 2)
+        "a transient schema may be cloned",
+        "CREATE TRANSIENT SCHEMA S2 CLONE S",
+        value("SELECT COUNT(*) FROM S2.T", 2),
+        page="user-guide/object-clone",
     ),
     case(
         "views over views are cloned in an order that works",
@@ -89,6 +111,7 @@ CASES = (
         "CREATE OR REPLACE VIEW A_TOP AS SELECT * FROM Z_BASE",
         "CREATE SCHEMA S2 CLONE S",
         value("SELECT COUNT(*) FROM S2.A_TOP", 2),
+        page="user-guide/object-clone",
     ),
     case(
         "a cloned database has everything",
@@ -100,6 +123,7 @@ CASES = (
         "DELETE FROM X_{n}.S.T",
         value("SELECT COUNT(*) FROM {db}.S.T", 2),
         "DROP DATABASE X_{n}",
+        page="user-guide/object-clone",
     ),
     case(
         "a view of a cloned database reads what it names",
@@ -110,8 +134,13 @@ CASES = (
         value("SELECT N FROM X_{n}.S.W", 2),
         value("SELECT N FROM X_{n}.S.OWN", 0),
         "DROP DATABASE X_{n}",
+        page="user-guide/object-clone",
     ),
-    case("a clone of an earlier time is refused", refused("CREATE TABLE C CLONE T AT (OFFSET => -60)")),
+    case(
+        "a clone of an earlier time is refused",
+        refused("CREATE TABLE C CLONE T AT (OFFSET => -60)", "time travel (CLONE .. AT | BEFORE)"),
+        page="sql-reference/sql/create-clone",
+    ),
     case(
         "a schema clone keeps the grants on what is in it, not those on itself",
         "CREATE ROLE R_{n}",
@@ -130,6 +159,7 @@ CASES = (
             ("S",),
         ),
         "DROP ROLE R_{n}",
+        page="user-guide/object-clone",
     ),
     case(
         "a table clone has grants only with COPY GRANTS",
@@ -143,6 +173,7 @@ CASES = (
             ("T",),
         ),
         "DROP ROLE R_{n}",
+        page="user-guide/object-clone",
     ),
     case(
         "what another session has not committed is not cloned",
@@ -151,5 +182,6 @@ CASES = (
         "CREATE TABLE C CLONE T",
         value("SELECT COUNT(*) FROM C", 2),
         other("ROLLBACK"),
+        page="user-guide/object-clone",
     ),
 )

@@ -5,11 +5,19 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
-from ..case import case, fails, gives, value
+from ..case import case, fails, gives, refused, value
 
 CASES = (
-    case("LISTAGG joins in order", value("SELECT LISTAGG(V, ',') WITHIN GROUP (ORDER BY V DESC) FROM T", "b,a")),
-    case("LISTAGG of nothing is empty", value("SELECT LISTAGG(V, ',') FROM T WHERE FALSE", "")),
+    case(
+        "LISTAGG joins in order",
+        value("SELECT LISTAGG(V, ',') WITHIN GROUP (ORDER BY V DESC) FROM T", "b,a"),
+        page="sql-reference/functions/listagg",
+    ),
+    case(
+        "LISTAGG of nothing is empty",
+        value("SELECT LISTAGG(V, ',') FROM T WHERE FALSE", ""),
+        page="sql-reference/functions/listagg",
+    ),
     case(
         "DATEADD",
         value(
@@ -19,6 +27,7 @@ CASES = (
             date(2024, 2, 29),
             datetime(2024, 1, 1, 2),
         ),
+        page="sql-reference/functions/dateadd",
     ),
     case(
         "DATEDIFF counts the borders crossed",
@@ -30,6 +39,7 @@ CASES = (
             1,
             1,
         ),
+        page="sql-reference/functions/datediff",
     ),
     case(
         "DATE_TRUNC",
@@ -38,6 +48,7 @@ CASES = (
             date(2024, 2, 1),
             datetime(2024, 2, 29, 13),
         ),
+        page="sql-reference/functions/date_trunc",
     ),
     case(
         "LAST_DAY and ADD_MONTHS",
@@ -46,6 +57,7 @@ CASES = (
             date(2024, 2, 29),
             date(2024, 2, 29),
         ),
+        page="sql-reference/functions/last_day",
     ),
     case(
         "YEAR, MONTH, DAY, DAYOFWEEK and EXTRACT",
@@ -58,6 +70,7 @@ CASES = (
             0,
             1,
         ),
+        page="sql-reference/functions/year",
     ),
     case(
         "TO_DATE, TO_TIMESTAMP_NTZ and TO_CHAR",
@@ -68,8 +81,13 @@ CASES = (
             datetime(2024, 1, 5, 1, 2, 3),
             "20240105",
         ),
+        page="sql-reference/functions/to_date",
     ),
-    case("TO_DATE with a format", value("SELECT TO_DATE('05/01/2024', 'DD/MM/YYYY')", date(2024, 1, 5))),
+    case(
+        "TO_DATE with a format",
+        value("SELECT TO_DATE('05/01/2024', 'DD/MM/YYYY')", date(2024, 1, 5)),
+        page="sql-reference/functions/to_date",
+    ),
     case(
         "IFF, NVL, NVL2, ZEROIFNULL and COALESCE",
         value(
@@ -80,18 +98,22 @@ CASES = (
             0,
             4,
         ),
+        page="sql-reference/functions/iff",
     ),
     case(
         "DECODE and CASE",
         value("SELECT DECODE(2, 1, 'one', 2, 'two', 'many'), CASE WHEN FALSE THEN 1 END", "two", None),
+        page="sql-reference/functions/decode",
     ),
     case(
         "NULLIF, EQUAL_NULL and IS DISTINCT FROM",
         value("SELECT NULLIF(1, 1), EQUAL_NULL(NULL, NULL), 1 IS DISTINCT FROM NULL", None, True, True),
+        page="sql-reference/functions/nullif",
     ),
     case(
         "GREATEST and LEAST know NULL",
         value("SELECT GREATEST(1, 3, 2), LEAST(1, 3), GREATEST(1, NULL), LEAST(NULL, 1)", 3, 1, None, None),
+        page="sql-reference/functions/greatest",
     ),
     case(
         "TRY_TO_NUMBER, TRY_CAST and TRY_TO_DATE give NULL",
@@ -102,10 +124,12 @@ CASES = (
             None,
             13,
         ),
+        page="sql-reference/functions/try_to_decimal",
     ),
     case(
         "TO_NUMBER and TRY_TO_DECIMAL take a scale",
         value("SELECT TO_NUMBER('12.345', 10, 2), TRY_TO_DECIMAL('12.345', 10, 1)", Decimal("12.35"), Decimal("12.3")),
+        page="sql-reference/functions/to_decimal",
     ),
     case(
         "ROUND, CEIL, FLOOR, ABS, MOD and SIGN",
@@ -120,8 +144,13 @@ CASES = (
             1,
             -1,
         ),
+        page="sql-reference/functions/round",
     ),
-    case("DIV0 and DIV0NULL", value("SELECT DIV0(1, 0), DIV0NULL(1, NULL), DIV0(1, 2)", 0, 0, Decimal("0.5"))),
+    case(
+        "DIV0 and DIV0NULL",
+        value("SELECT DIV0(1, 0), DIV0NULL(1, NULL), DIV0(1, 2)", 0, 0, Decimal("0.5")),
+        page="sql-reference/functions/div0",
+    ),
     case(
         "texts",
         value(
@@ -140,6 +169,7 @@ CASES = (
             "ab",
             "Ab Cd",
         ),
+        page="sql-reference/functions/upper",
     ),
     case(
         "SPLIT_PART, SPLIT, CONTAINS, STARTSWITH and POSITION",
@@ -154,6 +184,7 @@ CASES = (
             3,
             2,
         ),
+        page="sql-reference/functions/split_part",
     ),
     case(
         "REGEXP_REPLACE, REGEXP_LIKE matches the whole",
@@ -166,8 +197,13 @@ CASES = (
             "12",
             True,
         ),
+        page="sql-reference/functions/regexp_replace",
     ),
-    case("ILIKE and LIKE ANY", value("SELECT 'ABC' ILIKE 'a%', 'abc' LIKE ANY ('x%', 'a%')", True, True)),
+    case(
+        "ILIKE and LIKE ANY",
+        value("SELECT 'ABC' ILIKE 'a%', 'abc' LIKE ANY ('x%', 'a%')", True, True),
+        page="sql-reference/functions/ilike",
+    ),
     case(
         "MD5 and SHA2 are lower-case hex",
         value(
@@ -175,6 +211,7 @@ CASES = (
             "0cc175b9c0f1b6a831c399e269772661",
             "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
         ),
+        page="sql-reference/functions/md5",
     ),
     case(
         "the surrogate key of dbt-utils",
@@ -184,22 +221,30 @@ CASES = (
             "MD5('1-_dbt_utils_surrogate_key_null_')",
             True,
         ),
+        page="sql-reference/functions/md5",
     ),
     case(
         "HASH is the same for the same values",
         value("SELECT HASH(1, 'a') = HASH(1, 'a'), HASH(1) = HASH(2)", True, False),
+        page="sql-reference/functions/hash",
     ),
     case(
         "OBJECT_CONSTRUCT and its paths",
         value(
             "SELECT OBJECT_CONSTRUCT('a', 1, 'b', NULL):a::INT, OBJECT_CONSTRUCT('a', 1, 'b', NULL):b IS NULL", 1, True
         ),
+        page="sql-reference/functions/object_construct",
     ),
     case(
         "PARSE_JSON and TRY_PARSE_JSON",
         value("SELECT PARSE_JSON('{\"x\": {\"y\": 5}}'):x.y::INT, TRY_PARSE_JSON('{bad') IS NULL", 5, True),
+        page="sql-reference/functions/parse_json",
     ),
-    case("GENERATOR gives rows", value("SELECT COUNT(*) FROM TABLE(GENERATOR(ROWCOUNT => 5))", 5)),
+    case(
+        "GENERATOR gives rows",
+        value("SELECT COUNT(*) FROM TABLE(GENERATOR(ROWCOUNT => 5))", 5),
+        page="sql-reference/functions/generator",
+    ),
     case(
         "ROW_NUMBER over GENERATOR counts",
         gives(
@@ -208,6 +253,7 @@ CASES = (
             (2,),
             (3,),
         ),
+        page="sql-reference/functions/row_number",
     ),
     case(
         "a date spine",
@@ -218,6 +264,7 @@ CASES = (
             (date(2024, 1, 31),),
             (date(2024, 2, 1),),
         ),
+        page="sql-reference/functions/dateadd",
     ),
     case(
         "LAG, LEAD, FIRST_VALUE and SUM OVER",
@@ -227,6 +274,7 @@ CASES = (
             (1, None, 2, "a", 1),
             (2, 1, None, "a", 3),
         ),
+        page="sql-reference/functions/lag",
     ),
     case(
         "COUNT_IF, BOOLAND_AGG, ANY_VALUE and MAX_BY",
@@ -238,14 +286,20 @@ CASES = (
             "b",
             "a",
         ),
+        page="sql-reference/functions/count_if",
     ),
     case(
         "MEDIAN, STDDEV and PERCENTILE_CONT",
         value(
             "SELECT MEDIAN(ID), PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY ID) FROM T", Decimal("1.5"), Decimal("1.5")
         ),
+        page="sql-reference/functions/median",
     ),
-    case("ARRAY_AGG gathers", value("SELECT ARRAY_SIZE(ARRAY_AGG(V)) FROM T", 2)),
+    case(
+        "ARRAY_AGG gathers",
+        value("SELECT ARRAY_SIZE(ARRAY_AGG(V)) FROM T", 2),
+        page="sql-reference/functions/array_agg",
+    ),
     case(
         "SUM of NUMBER is exact, AVG is once it is rounded",
         value(
@@ -253,6 +307,7 @@ CASES = (
             Decimal("0.35"),
             Decimal("0.175"),
         ),
+        page="sql-reference/functions/sum",
     ),
     case(
         "a ledger of many small amounts sums to zero",
@@ -261,6 +316,7 @@ CASES = (
             "ROW_NUMBER() OVER (ORDER BY NULL) AS N FROM TABLE(GENERATOR(ROWCOUNT => 10000)))",
             Decimal("0.00"),
         ),
+        page="sql-reference/functions/sum",
     ),
     case(
         "CONVERT_TIMEZONE",
@@ -268,6 +324,7 @@ CASES = (
             "SELECT CONVERT_TIMEZONE('UTC', 'America/New_York', '2024-01-01 12:00:00'::TIMESTAMP_NTZ)",
             datetime(2024, 1, 1, 7),
         ),
+        page="sql-reference/functions/convert_timezone",
     ),
     case(
         "CURRENT_TIMESTAMP, CURRENT_DATE and SYSDATE are now",
@@ -278,15 +335,39 @@ CASES = (
             True,
             True,
         ),
+        page="sql-reference/functions/current_timestamp",
     ),
-    case("UUID_STRING is a UUID", value("SELECT LENGTH(UUID_STRING())", 36)),
-    case("SYSTEM$TYPEOF is refused", fails("SELECT SYSTEM$TYPEOF(1)", 391900)),
-    case("a function there is not is refused", fails("SELECT NO_SUCH_FUNCTION(1)", 2140, "NO_SUCH_FUNCTION")),
-    case("a function of DuckDB is not one of Snowflake", fails("SELECT * FROM READ_CSV('/etc/passwd')", 2140)),
-    case("a column there is not is refused", fails("SELECT NOPE FROM T", 904, "invalid identifier")),
+    case(
+        "UUID_STRING is a UUID", value("SELECT LENGTH(UUID_STRING())", 36), page="sql-reference/functions/uuid_string"
+    ),
+    case(
+        "SYSTEM$TYPEOF is refused",
+        refused("SELECT SYSTEM$TYPEOF(1)", "SYSTEM$TYPEOF()"),
+        page="sql-reference/functions/system_typeof",
+    ),
+    case(
+        "a function there is not is refused",
+        fails("SELECT NO_SUCH_FUNCTION(1)", 2140, "NO_SUCH_FUNCTION"),
+        page="sql-reference/functions-all",
+    ),
+    case(
+        "a function of DuckDB is not one of Snowflake",
+        fails("SELECT * FROM READ_CSV('/etc/passwd')", 2140),
+        page="sql-reference/functions-all",
+    ),
+    case(
+        "a column there is not is refused",
+        fails("SELECT NOPE FROM T", 904, "invalid identifier"),
+        page="sql-reference/sql/select",
+    ),
     case(
         "an ambiguous column is refused",
         fails("SELECT ID FROM T A JOIN T B ON A.ID = B.ID", 2028, "ambiguous column name 'ID'"),
+        page="sql-reference/constructs/join",
     ),
-    case("a column outside GROUP BY is refused", fails("SELECT V, COUNT(*) FROM T", 979, "GROUP BY")),
+    case(
+        "a column outside GROUP BY is refused",
+        fails("SELECT V, COUNT(*) FROM T", 979, "GROUP BY"),
+        page="sql-reference/constructs/group-by",
+    ),
 )

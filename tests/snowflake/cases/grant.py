@@ -18,6 +18,7 @@ CASES = (
         _ROLE,
         as_role("R_{n}", fails("SELECT * FROM {db}.S.T", 2003, "does not exist or not authorized")),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "SELECT alone is not enough without the containers",
@@ -25,6 +26,7 @@ CASES = (
         "GRANT SELECT ON TABLE T TO ROLE R_{n}",
         as_role("R_{n}", fails("SELECT * FROM {db}.S.T", 2003)),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "with all three a role may read",
@@ -33,6 +35,7 @@ CASES = (
         "GRANT SELECT ON TABLE T TO ROLE R_{n}",
         as_role("R_{n}", value("SELECT COUNT(*) FROM {db}.S.T", 2)),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a reader may not write",
@@ -41,6 +44,7 @@ CASES = (
         "GRANT SELECT ON TABLE T TO ROLE R_{n}",
         as_role("R_{n}", fails("INSERT INTO {db}.S.T VALUES (3, 'c')", 3001, "Insufficient privileges")),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "MERGE needs each privilege it uses",
@@ -56,6 +60,7 @@ CASES = (
             ),
         ),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a revoked privilege is gone",
@@ -65,6 +70,7 @@ CASES = (
         "REVOKE SELECT ON TABLE T FROM ROLE R_{n}",
         as_role("R_{n}", fails("SELECT * FROM {db}.S.T", 2003)),
         _END,
+        page="sql-reference/sql/revoke-privilege",
     ),
     case(
         "a view is read with the rights of its owner",
@@ -75,6 +81,7 @@ CASES = (
         as_role("R_{n}", value("SELECT COUNT(*) FROM {db}.S.W", 2)),
         as_role("R_{n}", fails("SELECT * FROM {db}.S.T", 2003)),
         _END,
+        page="sql-reference/sql/grant-ownership",
     ),
     case(
         "a role has what the roles granted to it have",
@@ -87,6 +94,7 @@ CASES = (
         as_role("R_{n}", value("SELECT COUNT(*) FROM {db}.S.T", 2)),
         "DROP ROLE Q_{n}",
         _END,
+        page="sql-reference/sql/grant-role",
     ),
     case(
         "roles may not be granted in a circle",
@@ -96,6 +104,7 @@ CASES = (
         fails("GRANT ROLE R_{n} TO ROLE Q_{n}", 1003),
         "DROP ROLE Q_{n}",
         _END,
+        page="sql-reference/sql/grant-role",
     ),
     case(
         "creating needs its privilege",
@@ -106,6 +115,7 @@ CASES = (
         as_role("R_{n}", "CREATE TABLE {db}.S.Q (A INT)"),
         as_role("R_{n}", "INSERT INTO {db}.S.Q VALUES (1)"),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a temporary table needs no privilege to create",
@@ -114,6 +124,7 @@ CASES = (
         as_role("R_{n}", "CREATE TEMPORARY TABLE {db}.S.Q AS SELECT 1 AS A"),
         as_role("R_{n}", value("SELECT A FROM {db}.S.Q", 1)),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a clone of a schema needs USAGE on it and the right to create one",
@@ -123,6 +134,7 @@ CASES = (
         "GRANT CREATE SCHEMA ON DATABASE {db} TO ROLE R_{n}",
         as_role("R_{n}", "CREATE SCHEMA {db}.S2 CLONE {db}.S"),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "the creator owns and may drop",
@@ -134,6 +146,7 @@ CASES = (
         as_role("R_{n}", "DROP TABLE {db}.S.Q"),
         as_role("R_{n}", fails("DROP TABLE {db}.S.T", 2003)),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "GRANT ON ALL TABLES covers those there are",
@@ -143,6 +156,7 @@ CASES = (
         "CREATE TABLE LATER (A INT)",
         gives(_HELD, ("SELECT", "Q"), ("SELECT", "T")),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "GRANT ON ALL VIEWS leaves tables out",
@@ -151,6 +165,7 @@ CASES = (
         "GRANT SELECT ON ALL VIEWS IN DATABASE {db} TO ROLE R_{n}",
         gives(_HELD, ("SELECT", "W")),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "future grants apply to what is created later",
@@ -159,6 +174,7 @@ CASES = (
         "CREATE TABLE LATER (A INT)",
         gives(_HELD, ("SELECT", "LATER")),
         _END,
+        page="sql-reference/sql/grant-privilege",
     ),
     case(
         "future grants of a schema go before those of its database",
@@ -169,6 +185,7 @@ CASES = (
         "CREATE TABLE PUBLIC.ELSE_WHERE (A INT)",
         gives(_HELD, ("DELETE", "ELSE_WHERE"), ("SELECT", "LATER")),
         _END,
+        page="sql-reference/sql/grant-privilege",
     ),
     case(
         "future grants on schemas apply to new schemas",
@@ -177,6 +194,7 @@ CASES = (
         "CREATE SCHEMA S2",
         gives("SELECT OBJECT_NAME FROM INFORMATION_SCHEMA.OBJECT_PRIVILEGES WHERE GRANTEE = 'R_{n}'", ("S2",)),
         _END,
+        page="sql-reference/sql/grant-privilege",
     ),
     case(
         "a table of CREATE OR REPLACE has lost its grants and got the future ones",
@@ -186,6 +204,7 @@ CASES = (
         "CREATE OR REPLACE TABLE T (A INT)",
         gives(_HELD, ("SELECT", "T")),
         _END,
+        page="sql-reference/sql/grant-privilege",
     ),
     case(
         "COPY GRANTS keeps the grants of what is replaced",
@@ -194,6 +213,7 @@ CASES = (
         "CREATE OR REPLACE TABLE T COPY GRANTS AS SELECT 1 AS A",
         gives(_HELD, ("INSERT", "T")),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a view of CREATE OR REPLACE COPY GRANTS keeps them",
@@ -203,6 +223,7 @@ CASES = (
         "CREATE OR REPLACE VIEW W COPY GRANTS AS SELECT 2 AS A",
         gives(_HELD, ("SELECT", "W")),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a dropped table takes its grants along",
@@ -212,9 +233,17 @@ CASES = (
         "CREATE TABLE T (A INT)",
         gives(_HELD),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
-        "a dropped role holds nothing", _ROLE, "GRANT SELECT ON TABLE T TO ROLE R_{n}", _END, _ROLE, gives(_HELD), _END
+        "a dropped role holds nothing",
+        _ROLE,
+        "GRANT SELECT ON TABLE T TO ROLE R_{n}",
+        _END,
+        _ROLE,
+        gives(_HELD),
+        _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "ownership with COPY CURRENT GRANTS keeps the others",
@@ -226,6 +255,7 @@ CASES = (
         gives("SELECT TABLE_OWNER FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = 'T'", ("Q_{n}",)),
         "DROP ROLE Q_{n}",
         _END,
+        page="sql-reference/sql/grant-ownership",
     ),
     case(
         "ownership with REVOKE CURRENT GRANTS takes the others away",
@@ -236,6 +266,7 @@ CASES = (
         gives(_HELD),
         "DROP ROLE Q_{n}",
         _END,
+        page="sql-reference/sql/grant-ownership",
     ),
     case(
         "ownership without either is refused while there are grants",
@@ -245,6 +276,7 @@ CASES = (
         fails("GRANT OWNERSHIP ON TABLE T TO ROLE Q_{n}", 1003),
         "DROP ROLE Q_{n}",
         _END,
+        page="sql-reference/sql/grant-ownership",
     ),
     case(
         "ownership of all tables of a schema goes over at once",
@@ -257,6 +289,7 @@ CASES = (
             ("T", "R_{n}"),
         ),
         _END,
+        page="sql-reference/sql/grant-ownership",
     ),
     case(
         "only the owner or a manager of grants may grant",
@@ -265,21 +298,26 @@ CASES = (
         "GRANT SELECT ON TABLE T TO ROLE R_{n}",
         as_role("R_{n}", fails("GRANT SELECT ON TABLE {db}.S.T TO ROLE PUBLIC", 3001)),
         _END,
+        page="sql-reference/sql/grant-ownership",
     ),
     case(
-        "a grant to a role there is not is refused", fails("GRANT SELECT ON TABLE T TO ROLE NOPE_{n}", 2003, "NOPE_{n}")
+        "a grant to a role there is not is refused",
+        fails("GRANT SELECT ON TABLE T TO ROLE NOPE_{n}", 2003, "NOPE_{n}"),
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a grant on a table there is not is refused",
         _ROLE,
         fails("GRANT SELECT ON TABLE NOPE TO ROLE R_{n}", 2003, "NOPE"),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "a grant on a stage there is not is refused",
         _ROLE,
         fails("GRANT USAGE ON STAGE NOPE TO ROLE R_{n}", 2003, "NOPE"),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "ALL PRIVILEGES is each of them",
@@ -287,6 +325,7 @@ CASES = (
         "GRANT ALL PRIVILEGES ON TABLE T TO ROLE R_{n}",
         lists(_HELD, ("SELECT", "T"), ("TRUNCATE", "T")),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "SHOW GRANTS ON lists the owner and the others",
@@ -310,6 +349,7 @@ CASES = (
             ("OWNERSHIP", "TABLE", "{db}.S.T", "ACCOUNTADMIN"),
         ),
         _END,
+        page="sql-reference/sql/grant-ownership",
     ),
     case(
         "SHOW GRANTS TO ROLE lists what it holds",
@@ -321,6 +361,7 @@ CASES = (
             ("USAGE", "SCHEMA", "{db}.S"),
         ),
         _END,
+        page="sql-reference/sql/show-grants",
     ),
     case(
         "SHOW GRANTS OF ROLE lists who has it",
@@ -334,6 +375,7 @@ CASES = (
         ),
         "DROP USER U_{n}",
         _END,
+        page="sql-reference/sql/show-grants",
     ),
     case(
         "SHOW FUTURE GRANTS lists them",
@@ -345,6 +387,7 @@ CASES = (
             ("SELECT", "VIEW", "{db}.S.<VIEW>", "R_{n}"),
         ),
         _END,
+        page="sql-reference/sql/grant-privilege",
     ),
     case(
         "USE ROLE changes what may be done",
@@ -354,6 +397,7 @@ CASES = (
         fails("SELECT * FROM {db}.S.T", 2003),
         "USE ROLE ACCOUNTADMIN",
         _END,
+        page="sql-reference/sql/grant-role",
     ),
     case(
         "an external stage needs USAGE",
@@ -366,6 +410,7 @@ CASES = (
         as_role("R_{n}", "COPY INTO {db}.S.T FROM @{db}.S.ST/plain.csv FILE_FORMAT = (SKIP_HEADER = 1)"),
         value("SELECT COUNT(*) FROM T", 4),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
     case(
         "future grants on stages apply",
@@ -377,6 +422,7 @@ CASES = (
             ("USAGE", "STAGE"),
         ),
         _END,
+        page="sql-reference/sql/grant-privilege",
     ),
     case(
         "what a role may not see is not listed",
@@ -388,7 +434,16 @@ CASES = (
         as_role("R_{n}", gives('SELECT "name" FROM TABLE(RESULT_SCAN(LAST_QUERY_ID()))', ("T",))),
         as_role("R_{n}", gives("SELECT TABLE_NAME FROM {db}.INFORMATION_SCHEMA.TABLES", ("T",))),
         _END,
+        page="user-guide/security-access-control-privileges",
     ),
-    case("database roles are refused", refused("CREATE DATABASE ROLE DR")),
-    case("grants to shares are refused", refused("GRANT USAGE ON DATABASE {db} TO SHARE SH")),
+    case(
+        "database roles are refused",
+        refused("CREATE DATABASE ROLE DR", "CREATE DATABASE ROLE"),
+        page="user-guide/security-access-control-privileges",
+    ),
+    case(
+        "grants to shares are refused",
+        refused("GRANT USAGE ON DATABASE {db} TO SHARE SH", "grants to database roles, shares and applications"),
+        page="user-guide/security-access-control-privileges",
+    ),
 )

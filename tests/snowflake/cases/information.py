@@ -14,8 +14,13 @@ CASES = (
             ("{db}", "S", "T", "BASE TABLE"),
             ("{db}", "S", "W", "VIEW"),
         ),
+        page="sql-reference/info-schema/tables",
     ),
-    case("TABLES counts rows", gives("SELECT ROW_COUNT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = 'T'", (2,))),
+    case(
+        "TABLES counts rows",
+        gives("SELECT ROW_COUNT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = 'T'", (2,)),
+        page="sql-reference/info-schema/tables",
+    ),
     case(
         "COLUMNS gives types as Snowflake names them",
         "CREATE TABLE Q (A INT, B NUMBER(10,2), C VARCHAR(7), D TIMESTAMP_NTZ, E DATE, F BOOLEAN, G "
@@ -35,6 +40,7 @@ CASES = (
             ("J", "BINARY"),
             ("K", "TIME"),
         ),
+        page="sql-reference/info-schema/columns",
     ),
     case(
         "COLUMNS gives precision, scale and length",
@@ -47,11 +53,13 @@ CASES = (
             (None, None, 7, "YES"),
             (None, None, 16777216, "YES"),
         ),
+        page="sql-reference/info-schema/columns",
     ),
     case(
         "COLUMNS of a view are there",
         "CREATE VIEW W AS SELECT ID AS X FROM T",
         gives("SELECT COLUMN_NAME FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'W'", ("X",)),
+        page="sql-reference/info-schema/columns",
     ),
     case(
         "VIEWS gives the text as it was written",
@@ -62,6 +70,7 @@ CASES = (
             "ILIKE 'create view w as select id from t%'",
             1,
         ),
+        page="sql-reference/info-schema/views",
     ),
     case(
         "SCHEMATA lists PUBLIC and INFORMATION_SCHEMA too",
@@ -71,6 +80,7 @@ CASES = (
             ("PUBLIC",),
             ("S",),
         ),
+        page="sql-reference/info-schema/schemata",
     ),
     case(
         "another database is asked by its name",
@@ -78,15 +88,22 @@ CASES = (
         gives("SELECT TABLE_NAME FROM {db}.INFORMATION_SCHEMA.TABLES", ("T",)),
         gives("SELECT TABLE_NAME FROM X_{n}.INFORMATION_SCHEMA.TABLES"),
         "DROP DATABASE X_{n}",
+        page="sql-reference/info-schema/tables",
     ),
-    case("a database there is not is refused", fails("SELECT * FROM NOPE.INFORMATION_SCHEMA.TABLES", 2003, "NOPE")),
+    case(
+        "a database there is not is refused",
+        fails("SELECT * FROM NOPE.INFORMATION_SCHEMA.TABLES", 2003, "NOPE"),
+        page="sql-reference/info-schema/tables",
+    ),
     case(
         "a lower-case name works as well",
         value("select count(*) from information_schema.tables where table_name ilike 't'", 1),
+        page="sql-reference/info-schema",
     ),
     case(
         "DATABASES lists them",
         lists("SELECT DATABASE_NAME, DATABASE_OWNER FROM INFORMATION_SCHEMA.DATABASES", ("{db}", "ACCOUNTADMIN")),
+        page="sql-reference/info-schema/databases",
     ),
     case(
         "views of INFORMATION_SCHEMA may be joined",
@@ -96,11 +113,13 @@ CASES = (
             ("T", "ID"),
             ("T", "V"),
         ),
+        page="sql-reference/info-schema/tables",
     ),
     case(
         "LOAD_HISTORY tells what was loaded",
         "COPY INTO T FROM 's3://contract/in/plain.csv' FILE_FORMAT = (SKIP_HEADER = 1)",
         gives("SELECT TABLE_NAME, STATUS, ROW_COUNT FROM INFORMATION_SCHEMA.LOAD_HISTORY", ("T", "LOADED", 2)),
+        page="sql-reference/info-schema/load_history",
     ),
     case(
         "the query dbt lists relations' columns with runs",
@@ -110,6 +129,7 @@ CASES = (
             ("T", "ID"),
             ("T", "V"),
         ),
+        page="sql-reference/info-schema",
     ),
     case(
         "the query schemachange finds its table with runs",
@@ -118,10 +138,12 @@ CASES = (
             "WHERE TABLE_SCHEMA = REPLACE('S', '\"', '') AND TABLE_NAME = REPLACE('T', '\"', '')",
             (True, True),
         ),
+        page="sql-reference/info-schema/tables",
     ),
     case(
         "a view of INFORMATION_SCHEMA there is not is refused",
         fails("SELECT * FROM INFORMATION_SCHEMA.NOPE", 2003, "NOPE"),
+        page="sql-reference/info-schema",
     ),
-    case("GET_DDL is refused", refused("SELECT GET_DDL('TABLE', 'T')")),
+    case("GET_DDL is refused", refused("SELECT GET_DDL('TABLE', 'T')", "GET_DDL()"), page="sql-reference/info-schema"),
 )

@@ -25,6 +25,7 @@ CASES = (
         _CLEAR,
         loads(f"COPY INTO T FROM @ST/plain.csv {_HEAD}", 2, _ok("plain.csv", 2)),
         gives(_ROWS, (10, "x"), (11, "y")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "COPY names its answer as Snowflake does",
@@ -42,6 +43,7 @@ CASES = (
             "first_error_character",
             "first_error_column_name",
         ),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "COPY loads a gzipped file",
@@ -49,26 +51,35 @@ CASES = (
         _CLEAR,
         loads(f"COPY INTO {{db}}.S.T FROM @{{db}}.S.ST FILES = ('packed.csv.gz') {_HEAD}", 2, _ok("packed.csv.gz", 2)),
         gives(_ROWS, (10, "x"), (11, "y")),
+        page="sql-reference/sql/copy-into-table",
     ),
-    case("COPY loads from a URL", _CLEAR, loads(f"COPY INTO T FROM 's3://contract/in/plain.csv' {_HEAD}", 2)),
+    case(
+        "COPY loads from a URL",
+        _CLEAR,
+        loads(f"COPY INTO T FROM 's3://contract/in/plain.csv' {_HEAD}", 2),
+        page="sql-reference/sql/copy-into-table",
+    ),
     case(
         "quotes, delimiters in quotes, empty and missing fields",
         _ST,
         _CLEAR,
         f"COPY INTO T FROM @ST/quoted.csv {_HEAD}",
         gives(_ROWS, (1, "a,b"), (2, 'say "hi"'), (3, None), (4, ""), (5, "two\nlines")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "without FIELD_OPTIONALLY_ENCLOSED_BY quotes are text",
         "CREATE TABLE Q (A VARCHAR, B VARCHAR)",
         "COPY INTO Q FROM 's3://contract/in/null.csv'",
         gives("SELECT * FROM Q ORDER BY A", ("1", None), ("2", "NA"), ("3", " z ")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "NULL_IF and TRIM_SPACE",
         _CLEAR,
         "COPY INTO T FROM 's3://contract/in/null.csv' FILE_FORMAT = (NULL_IF = ('NA', '\\\\N') TRIM_SPACE = TRUE)",
         gives(_ROWS, (1, None), (2, None), (3, "z")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "EMPTY_FIELD_AS_NULL = FALSE keeps empty texts",
@@ -77,24 +88,28 @@ CASES = (
         "COPY INTO T FROM @ST/quoted.csv FILE_FORMAT = (SKIP_HEADER = 1 FIELD_OPTIONALLY_ENCLOSED_BY = "
         "'\"' EMPTY_FIELD_AS_NULL = FALSE)",
         gives("SELECT V FROM T WHERE ID IN (3, 4)", ("",), ("",)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "another delimiter",
         _CLEAR,
         "COPY INTO T FROM 's3://contract/in/pipe.txt' FILE_FORMAT = (FIELD_DELIMITER = '|')",
         gives(_ROWS, (1, "a"), (2, "b")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "money is rounded to the scale of its column",
         "CREATE TABLE Q (M NUMBER(18,2))",
         "COPY INTO Q FROM 's3://contract/in/money.csv'",
         gives("SELECT M FROM Q ORDER BY M", (Decimal("-0.01"),), (Decimal("1.24"),), (Decimal("12.00"),)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "dates, timestamps and booleans",
         "CREATE TABLE Q (A DATE, B TIMESTAMP_NTZ, C BOOLEAN, D BOOLEAN)",
         "COPY INTO Q FROM 's3://contract/in/dates.csv'",
         gives("SELECT * FROM Q", (date(2024, 2, 29), datetime(2024, 2, 29, 13, 14, 15, 123456), True, True)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a column list fills those columns",
@@ -102,11 +117,13 @@ CASES = (
         "CREATE TABLE Q (X VARCHAR DEFAULT 'd', N INT, W VARCHAR)",
         f"COPY INTO Q (N, W) FROM @ST/plain.csv {_HEAD}",
         gives("SELECT * FROM Q ORDER BY N", ("d", 10, "x"), ("d", 11, "y")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a column list may not name what is not there",
         _ST,
         fails(f"COPY INTO T (ID, NOPE) FROM @ST/plain.csv {_HEAD}", 904, "NOPE"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "COPY into a temporary table",
@@ -118,6 +135,7 @@ CASES = (
             2,
         ),
         value("SELECT SUM(ID) FROM Q", 21),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a prefix loads every file under it",
@@ -125,6 +143,7 @@ CASES = (
         _CLEAR,
         "COPY INTO T FROM @ST/part",
         gives(_ROWS, (1, "a"), (2, "b"), (3, "c")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "PATTERN chooses files",
@@ -132,20 +151,24 @@ CASES = (
         _CLEAR,
         "COPY INTO T FROM @ST PATTERN = '.*[.]csv'",
         value("SELECT COUNT(*) FROM T", 3),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a prefix without files loads nothing",
         _ST,
         gives(f"COPY INTO T FROM @ST/none/ {_HEAD}", ("Copy executed with 0 files processed.",)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a file that is not there is refused",
         _ST,
         fails(f"COPY INTO T FROM @ST FILES = ('nope.csv') {_HEAD}", 91016, "was not found"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a bucket that is not there is refused",
         fails(f"COPY INTO T FROM 's3://no-such-bucket-{{n}}/x' {_HEAD}", 91003, "NoSuchBucket"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a loaded file is not loaded twice",
@@ -153,6 +176,7 @@ CASES = (
         f"COPY INTO T FROM @ST/plain.csv {_HEAD}",
         gives(f"COPY INTO T FROM @ST/plain.csv {_HEAD}", ("Copy executed with 0 files processed.",)),
         value("SELECT COUNT(*) FROM T", 4),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "FORCE loads it again",
@@ -160,6 +184,7 @@ CASES = (
         f"COPY INTO T FROM @ST/plain.csv {_HEAD}",
         loads(f"COPY INTO T FROM @ST/plain.csv {_HEAD} FORCE = TRUE", 2),
         value("SELECT COUNT(*) FROM T", 6),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a truncated table may be loaded again",
@@ -167,6 +192,7 @@ CASES = (
         f"COPY INTO T FROM @ST/plain.csv {_HEAD}",
         _CLEAR,
         loads(f"COPY INTO T FROM @ST/plain.csv {_HEAD}", 2),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a replaced table may be loaded again",
@@ -174,6 +200,7 @@ CASES = (
         f"COPY INTO T FROM @ST/plain.csv {_HEAD}",
         "CREATE OR REPLACE TABLE T (ID INT, V VARCHAR)",
         loads(f"COPY INTO T FROM @ST/plain.csv {_HEAD}", 2),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a clone has no memory of loads, a swap takes it along",
@@ -187,6 +214,7 @@ CASES = (
             f"COPY INTO {{db}}.NEXT.T FROM @{{db}}.NEXT.ST/plain.csv {_HEAD}",
             ("Copy executed with 0 files processed.",),
         ),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a wrong number aborts and names file, line and column",
@@ -195,12 +223,14 @@ CASES = (
         fails(f"COPY INTO T FROM @ST/one_bad.csv {_HEAD}", 100038, "line 3"),
         fails(f"COPY INTO T FROM @ST/one_bad.csv {_HEAD}", 100038, 'Row 2, column "T"["ID":1]'),
         value("SELECT COUNT(*) FROM T", 2),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "an abort takes back the files before",
         "CREATE STAGE ST URL = 's3://contract/mixed/'",
         fails("COPY INTO T FROM @ST", 100038, "'x'"),
         value("SELECT COUNT(*) FROM T", 2),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "an abort keeps the transaction around it",
@@ -211,6 +241,7 @@ CASES = (
         f"COPY INTO T FROM @ST/plain.csv {_HEAD}",
         "COMMIT",
         other(value("SELECT COUNT(*) FROM T", 5)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a rolled back COPY has not loaded",
@@ -220,6 +251,7 @@ CASES = (
         "ROLLBACK",
         value("SELECT COUNT(*) FROM T", 2),
         loads(f"COPY INTO T FROM @ST/plain.csv {_HEAD}", 2),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "ON_ERROR = CONTINUE loads the rest and says so",
@@ -242,6 +274,7 @@ CASES = (
             ),
         ),
         gives(_ROWS, (1, "a"), (3, "c")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "ON_ERROR = SKIP_FILE leaves the file out",
@@ -264,6 +297,7 @@ CASES = (
             ),
         ),
         gives(_ROWS, (1, "a"), (2, "b")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "ON_ERROR = SKIP_FILE_2 bears one error",
@@ -271,11 +305,13 @@ CASES = (
         _CLEAR,
         loads(f"COPY INTO T FROM @ST/one_bad.csv {_HEAD} ON_ERROR = SKIP_FILE_2", 2),
         loads(f"COPY INTO T FROM @ST/two_bad.csv {_HEAD} ON_ERROR = SKIP_FILE_2", 0),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "ON_ERROR of another word is refused",
         _ST,
         fails(f"COPY INTO T FROM @ST/plain.csv {_HEAD} ON_ERROR = MAYBE", 1003, "ON_ERROR"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "too many columns are an error",
@@ -285,11 +321,13 @@ CASES = (
             100080,
             "Number of columns in file (3) does not match that of the corresponding table (2)",
         ),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "too few columns are an error",
         _ST,
         fails(f"COPY INTO T FROM @ST/short.csv {_HEAD}", 100080, "Number of columns in file (1)"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "ERROR_ON_COLUMN_COUNT_MISMATCH = FALSE fills with NULL",
@@ -297,11 +335,13 @@ CASES = (
         _CLEAR,
         "COPY INTO T FROM @ST/short.csv FILE_FORMAT = (SKIP_HEADER = 1 ERROR_ON_COLUMN_COUNT_MISMATCH = FALSE)",
         gives(_ROWS, (1, "a"), (2, None)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a date that is none is an error",
         "CREATE TABLE Q (A DATE, B TIMESTAMP_NTZ, C BOOLEAN, D BOOLEAN)",
         fails("COPY INTO Q FROM 's3://contract/in/not_a_date.csv'", 100040, "Date '2024-02-30' is not recognized"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a text longer than its column is an error",
@@ -309,11 +349,13 @@ CASES = (
         fails("COPY INTO Q FROM 's3://contract/in/long.csv'", 100074, "exceeded by string 'abcdef'"),
         "COPY INTO Q FROM 's3://contract/in/long.csv' TRUNCATECOLUMNS = TRUE",
         gives("SELECT B FROM Q", ("abc",)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a NULL for NOT NULL is an error",
         "CREATE TABLE Q (A INT, B VARCHAR NOT NULL)",
         fails("COPY INTO Q FROM 's3://contract/in/null.csv'", 100072, "NULL result in a non-nullable column"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a backslash that would be an escape is refused",
@@ -321,6 +363,7 @@ CASES = (
         fails("COPY INTO Q FROM 's3://contract/in/backslash.csv'", 391900, "ESCAPE_UNENCLOSED_FIELD"),
         "COPY INTO Q FROM 's3://contract/in/backslash.csv' FILE_FORMAT = (ESCAPE_UNENCLOSED_FIELD = NONE)",
         gives("SELECT B FROM Q", ("a\\tb",)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a named file format is used",
@@ -329,24 +372,37 @@ CASES = (
         _CLEAR,
         loads("COPY INTO T FROM @ST/plain.csv FILE_FORMAT = (FORMAT_NAME = 'FF')", 2),
         loads("COPY INTO T FROM @ST/plain.csv FILE_FORMAT = (FORMAT_NAME = {db}.S.FF) FORCE = TRUE", 2),
+        page="sql-reference/sql/create-file-format",
     ),
     case(
         "the file format of the stage is used",
         "CREATE STAGE ST URL = 's3://contract/in/' FILE_FORMAT = (TYPE = CSV SKIP_HEADER = 1)",
         _CLEAR,
         loads("COPY INTO T FROM @ST/plain.csv", 2),
+        page="sql-reference/sql/create-file-format",
     ),
     case(
         "a file format there is not is refused",
         _ST,
         fails("COPY INTO T FROM @ST/plain.csv FILE_FORMAT = (FORMAT_NAME = 'NOPE')", 2003, "NOPE"),
+        page="sql-reference/sql/create-file-format",
     ),
-    case("a stage there is not is refused", fails("COPY INTO T FROM @NOPE", 2003, "NOPE")),
-    case("an option there is not is refused", _ST, fails("COPY INTO T FROM @ST/plain.csv SKIP = 1", 1003, "SKIP")),
+    case(
+        "a stage there is not is refused",
+        fails("COPY INTO T FROM @NOPE", 2003, "NOPE"),
+        page="sql-reference/sql/create-stage",
+    ),
+    case(
+        "an option there is not is refused",
+        _ST,
+        fails("COPY INTO T FROM @ST/plain.csv SKIP = 1", 1003, "SKIP"),
+        page="sql-reference/sql/copy-into-table",
+    ),
     case(
         "a file format option there is not is refused",
         _ST,
         fails("COPY INTO T FROM @ST/plain.csv FILE_FORMAT = (SKIP_HEADERS = 1)", 1003, "SKIP_HEADERS"),
+        page="sql-reference/sql/create-file-format",
     ),
     case(
         "a transformation chooses, converts and tells the file",
@@ -354,6 +410,7 @@ CASES = (
         "CREATE TABLE Q (F VARCHAR, W VARCHAR, N INT)",
         f"COPY INTO Q FROM (SELECT METADATA$FILENAME, UPPER($2), $1::INT * 2 FROM @ST/plain.csv) {_HEAD}",
         gives("SELECT * FROM Q ORDER BY N", ("plain.csv", "X", 20), ("plain.csv", "Y", 22)),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "JSON documents become VARIANT rows",
@@ -361,12 +418,14 @@ CASES = (
         "CREATE TABLE Q (V VARIANT)",
         "COPY INTO Q FROM @ST/docs.json FILE_FORMAT = (TYPE = JSON)",
         gives("SELECT V:a::INT, V:b.c::VARCHAR FROM Q ORDER BY 1", (1, "x"), (2, "y")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "STRIP_OUTER_ARRAY makes rows of an array",
         _ST,
         "CREATE TABLE Q (V VARIANT)",
         loads("COPY INTO Q FROM @ST/list.json FILE_FORMAT = (TYPE = JSON STRIP_OUTER_ARRAY = TRUE)", 3),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "a transformation reads paths of JSON",
@@ -374,6 +433,7 @@ CASES = (
         "CREATE TABLE Q (A INT, C VARCHAR)",
         "COPY INTO Q FROM (SELECT $1:a, $1:b.c::VARCHAR FROM @ST/docs.json) FILE_FORMAT = (TYPE = JSON)",
         gives("SELECT * FROM Q ORDER BY A", (1, "x"), (2, "y")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "Parquet is matched by column name",
@@ -384,11 +444,13 @@ CASES = (
             2,
         ),
         gives(_ROWS, (1, "a"), (2, "b")),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "Parquet into columns without matching is refused",
         _ST,
         fails("COPY INTO T FROM @ST/rows.parquet FILE_FORMAT = (TYPE = PARQUET)", 2019, "one and only one column"),
+        page="sql-reference/sql/copy-into-table",
     ),
     case(
         "PUT, LIST, COPY and REMOVE on an internal stage",
@@ -400,6 +462,7 @@ CASES = (
         loads(f"COPY INTO T FROM @ST/day/ {_HEAD}", 2),
         gives("REMOVE @ST/day", ("st/day/plain.csv", "removed")),
         gives("LIST @ST"),
+        page="sql-reference/sql/put",
     ),
     case(
         "PUT compresses unless told not to",
@@ -407,12 +470,14 @@ CASES = (
         "PUT file://{files}/plain.csv @ST",
         _CLEAR,
         loads(f"COPY INTO T FROM @ST/plain.csv.gz {_HEAD}", 2),
+        page="sql-reference/sql/put",
     ),
     case(
         "LIST of an external stage",
         _ST,
         "LIST @ST PATTERN = '.*plain.*'",
         gives('SELECT "name", "size" FROM TABLE(RESULT_SCAN(LAST_QUERY_ID()))', ("s3://contract/in/plain.csv", 15)),
+        page="sql-reference/sql/list",
     ),
     case(
         "a stage that exists is refused unless told",
@@ -423,6 +488,7 @@ CASES = (
         "DROP STAGE ST",
         fails("DROP STAGE ST", 2003),
         "DROP STAGE IF EXISTS ST",
+        page="sql-reference/sql/create-stage",
     ),
     case(
         "a storage integration and credentials are accepted",
@@ -431,24 +497,56 @@ CASES = (
         "CREATE STAGE ST URL = 's3://contract/in/' STORAGE_INTEGRATION = SI_{n}",
         loads(f"COPY INTO T FROM @ST/plain.csv {_HEAD}", 2),
         "DROP INTEGRATION SI_{n}",
+        page="sql-reference/sql/create-stage",
     ),
     case(
         "a temporary stage ends with its session",
         other("CREATE TEMPORARY STAGE ST URL = 's3://contract/in/'"),
         other("LIST @ST"),
+        page="sql-reference/sql/create-stage",
     ),
-    case("unloading is refused", _ST, refused("COPY INTO @ST/out FROM T")),
-    case("querying a stage is refused", _ST, refused("SELECT $1 FROM @ST/plain.csv")),
-    case("GET is refused", "CREATE STAGE ST", refused("GET @ST/x file:///tmp/")),
-    case("other clouds are refused", refused("CREATE STAGE ST URL = 'azure://account.blob.core.windows.net/x/'")),
-    case("VALIDATION_MODE is refused", _ST, refused("COPY INTO T FROM @ST/plain.csv VALIDATION_MODE = RETURN_ERRORS")),
+    case(
+        "unloading is refused",
+        _ST,
+        refused("COPY INTO @ST/out FROM T", "COPY INTO a location (unloading)"),
+        page="sql-reference/sql/copy-into-location",
+    ),
+    case(
+        "querying a stage is refused",
+        _ST,
+        refused("SELECT $1 FROM @ST/plain.csv", "queries of staged files"),
+        page="user-guide/querying-stage",
+    ),
+    case(
+        "GET is refused",
+        "CREATE STAGE ST",
+        refused("GET @ST/x file:///tmp/", "GET (downloading files of a stage)"),
+        page="sql-reference/sql/get",
+    ),
+    case(
+        "other clouds are refused",
+        refused(
+            "CREATE STAGE ST URL = 'azure://account.blob.core.windows.net/x/'", "locations other than s3:// (azure://)"
+        ),
+        page="sql-reference/sql/create-stage",
+    ),
+    case(
+        "VALIDATION_MODE is refused",
+        _ST,
+        refused("COPY INTO T FROM @ST/plain.csv VALIDATION_MODE = RETURN_ERRORS", "COPY INTO with VALIDATION_MODE"),
+        page="sql-reference/sql/copy-into-table",
+    ),
     case(
         "a file type that cannot be read is refused",
         _ST,
-        refused("COPY INTO T FROM @ST/plain.csv FILE_FORMAT = (TYPE = AVRO)"),
+        refused("COPY INTO T FROM @ST/plain.csv FILE_FORMAT = (TYPE = AVRO)", "FILE_FORMAT TYPE = AVRO"),
+        page="sql-reference/sql/create-file-format",
     ),
     case(
         "a format option that is not honoured is refused",
-        refused("CREATE FILE FORMAT FF TYPE = CSV DATE_FORMAT = 'DD/MM/YYYY'"),
+        refused(
+            "CREATE FILE FORMAT FF TYPE = CSV DATE_FORMAT = 'DD/MM/YYYY'", "FILE_FORMAT DATE_FORMAT = 'DD/MM/YYYY'"
+        ),
+        page="sql-reference/sql/create-file-format",
     ),
 )

@@ -18,6 +18,7 @@ CASES = (
             *("base_tables", "type", "stale", "mode", "stale_after", "invalid_reason", "owner_role_type"),
         ),
         shows("SHOW TERSE STREAMS", "created_on", "name", "kind", "database_name", "schema_name", "tableOn"),
+        page="sql-reference/sql/show-streams",
     ),
     case(
         "a stream on a table is shown with its table",
@@ -29,6 +30,7 @@ CASES = (
         "CREATE OR REPLACE STREAM ST ON TABLE T APPEND_ONLY = TRUE",
         "SHOW STREAMS LIKE 's%' IN DATABASE {db}",
         gives(_SHOWN, ("ST", "{db}.S.T", "Table", "APPEND_ONLY", "false")),
+        page="sql-reference/sql/show-streams",
     ),
     case(
         "a stream on a view tells the tables behind it",
@@ -40,18 +42,45 @@ CASES = (
             'SELECT "table_name", "source_type", "base_tables" FROM TABLE(RESULT_SCAN(LAST_QUERY_ID()))',
             ("{db}.S.W", "View", "{db}.S.T"),
         ),
+        page="sql-reference/sql/create-stream",
     ),
-    case("a stream needs what it is on", fails("CREATE STREAM ST ON TABLE NOPE", 2003, "NOPE")),
-    case("a stream on a view is not one on a table", fails("CREATE STREAM ST ON VIEW T", 2003, "T")),
-    case("the rows of a stream cannot be read here", "CREATE STREAM ST ON TABLE T", refused("SELECT * FROM ST", "ST")),
+    case(
+        "a stream needs what it is on",
+        fails("CREATE STREAM ST ON TABLE NOPE", 2003, "NOPE"),
+        page="sql-reference/sql/create-stream",
+    ),
+    case(
+        "a stream on a view is not one on a table",
+        fails("CREATE STREAM ST ON VIEW T", 2003, "T"),
+        page="sql-reference/sql/create-stream",
+    ),
+    case(
+        "the rows of a stream cannot be read here",
+        "CREATE STREAM ST ON TABLE T",
+        refused("SELECT * FROM ST", "reading the stream {db}.S.ST"),
+        page="user-guide/streams-intro",
+    ),
     case(
         "nor can it be told whether a stream has any",
         "CREATE STREAM ST ON TABLE T",
-        refused("SELECT SYSTEM$STREAM_HAS_DATA('ST')"),
+        refused("SELECT SYSTEM$STREAM_HAS_DATA('ST')", "SYSTEM$STREAM_HAS_DATA()"),
+        page="sql-reference/functions/system_stream_has_data",
     ),
-    case("a stream from the past is refused", refused("CREATE STREAM ST ON TABLE T AT (OFFSET => -60)", "time travel")),
-    case("a stream on a stage is refused", refused("CREATE STREAM ST ON STAGE X", "ON STAGE")),
-    case("a table and a stream share their names", fails("CREATE STREAM T ON TABLE T", 2002, "already exists")),
+    case(
+        "a stream from the past is refused",
+        refused("CREATE STREAM ST ON TABLE T AT (OFFSET => -60)", "time travel (CREATE STREAM .. AT | BEFORE)"),
+        page="sql-reference/sql/create-stream",
+    ),
+    case(
+        "a stream on a stage is refused",
+        refused("CREATE STREAM ST ON STAGE X", "CREATE STREAM .. ON STAGE"),
+        page="sql-reference/sql/create-stream",
+    ),
+    case(
+        "a table and a stream share their names",
+        fails("CREATE STREAM T ON TABLE T", 2002, "already exists"),
+        page="sql-reference/sql/create-stream",
+    ),
     case(
         "a stream is altered, described and dropped",
         "CREATE STREAM ST ON TABLE T",
@@ -64,6 +93,7 @@ CASES = (
         "DROP STREAM IF EXISTS ST",
         fails("DESCRIBE STREAM ST", 2003, "ST"),
         gives("SHOW STREAMS IN SCHEMA S"),
+        page="sql-reference/sql/alter-stream",
     ),
     case(
         "a stream follows its table through a rename",
@@ -71,6 +101,7 @@ CASES = (
         "ALTER TABLE T RENAME TO Q",
         "SHOW STREAMS IN SCHEMA S",
         gives(_SHOWN, ("ST", "{db}.S.Q", "Table", "DEFAULT", "false")),
+        page="user-guide/streams-intro",
     ),
     case(
         "a stream follows its table through a swap of tables",
@@ -79,6 +110,7 @@ CASES = (
         "ALTER TABLE T SWAP WITH Q",
         "SHOW STREAMS IN SCHEMA S",
         gives(_SHOWN, ("ST", "{db}.S.Q", "Table", "DEFAULT", "false")),
+        page="user-guide/streams-intro",
     ),
     case(
         "streams move with their schema in a swap",
@@ -88,6 +120,7 @@ CASES = (
         gives("SHOW STREAMS IN SCHEMA {db}.S"),
         "SHOW STREAMS IN SCHEMA {db}.NEXT",
         gives(_SHOWN, ("ST", "{db}.NEXT.T", "Table", "DEFAULT", "false")),
+        page="user-guide/streams-intro",
     ),
     case(
         "a stream whose table was replaced is stale",
@@ -95,6 +128,7 @@ CASES = (
         "CREATE OR REPLACE TABLE T (ID INT)",
         "SHOW STREAMS IN SCHEMA S",
         gives(_SHOWN, ("ST", "{db}.S.T", "Table", "DEFAULT", "true")),
+        page="user-guide/streams-intro",
     ),
     case(
         "a stream whose table was dropped is stale",
@@ -102,6 +136,7 @@ CASES = (
         "DROP TABLE T",
         "SHOW STREAMS IN SCHEMA S",
         gives(_SHOWN, ("ST", "{db}.S.T", "Table", "DEFAULT", "true")),
+        page="user-guide/streams-intro",
     ),
     case(
         "a cloned schema has streams on its own tables",
@@ -109,6 +144,7 @@ CASES = (
         "CREATE SCHEMA S2 CLONE S",
         "SHOW STREAMS IN SCHEMA S2",
         gives(_SHOWN, ("ST", "{db}.S2.T", "Table", "DEFAULT", "false")),
+        page="user-guide/object-clone",
     ),
     case(
         "a dropped schema takes its streams along",
@@ -116,6 +152,7 @@ CASES = (
         "CREATE STREAM S2.ST ON TABLE S.T",
         "DROP SCHEMA S2",
         gives("SHOW STREAMS IN DATABASE {db}"),
+        page="sql-reference/sql/drop-schema",
     ),
     case(
         "a stream needs CREATE STREAM on the schema and SELECT on its table",
@@ -127,6 +164,7 @@ CASES = (
         as_role("R_{n}", "CREATE STREAM {db}.S.ST ON TABLE {db}.S.T"),
         as_role("R_{n}", "DROP STREAM {db}.S.ST"),
         "DROP ROLE R_{n}",
+        page="sql-reference/sql/create-stream",
     ),
     case(
         "a role sees only the streams and tasks it holds something on",
@@ -143,6 +181,7 @@ CASES = (
         as_role("R_{n}", gives(_STATE, ("TK", "suspended"))),
         as_role("R_{n}", fails("DROP STREAM {db}.S.ST", 3001)),
         "DROP ROLE R_{n}",
+        page="sql-reference/sql/show-tasks",
     ),
     case(
         "SHOW TASKS has Snowflake's columns",
@@ -152,6 +191,7 @@ CASES = (
             *("predecessors", "state", "definition", "condition", "allow_overlapping_execution", "error_integration"),
             *("last_committed_on", "last_suspended_on", "owner_role_type", "config"),
         ),
+        page="sql-reference/sql/show-tasks",
     ),
     case(
         "a new task is suspended, and is resumed and suspended by ALTER",
@@ -166,6 +206,7 @@ CASES = (
         "SHOW TASKS LIKE 'TK'",
         gives(_STATE, ("TK", "suspended")),
         value("SELECT COUNT(*) FROM T", 2),
+        page="sql-reference/sql/alter-task",
     ),
     case(
         "a task has a condition and predecessors",
@@ -182,12 +223,14 @@ CASES = (
         "ALTER TASK B MODIFY WHEN 1 = 1",
         "ALTER TASK A SET SCHEDULE = '5 MINUTE', COMMENT = 'slower'",
         fails("CREATE TASK C AFTER NOPE AS SELECT 1", 2003, "NOPE"),
+        page="sql-reference/sql/create-task",
     ),
     case(
         "a body of a task may be a block",
         "CREATE TASK TK SCHEDULE = '1 MINUTE' AS BEGIN INSERT INTO T VALUES (3, 'c'); SELECT 1; END",
         "SHOW TASKS",
         gives(_TASK, ("TK", "1 MINUTE", "suspended", "BEGIN INSERT INTO T VALUES (3, 'c'); SELECT 1; END")),
+        page="sql-reference/sql/create-task",
     ),
     case(
         "tasks of a cloned schema are suspended",
@@ -200,6 +243,7 @@ CASES = (
             ("S", "started"),
             ("S2", "suspended"),
         ),
+        page="user-guide/object-clone",
     ),
     case(
         "resuming a task needs EXECUTE TASK for its owner",
@@ -210,6 +254,7 @@ CASES = (
         "GRANT EXECUTE TASK ON ACCOUNT TO ROLE R_{n}",
         as_role("R_{n}", "ALTER TASK {db}.S.TK RESUME"),
         "DROP ROLE R_{n}",
+        page="sql-reference/sql/alter-task",
     ),
     case(
         "a task is dropped",
@@ -218,10 +263,12 @@ CASES = (
         fails("DROP TASK TK", 2003, "TK"),
         "DROP TASK IF EXISTS TK",
         fails("ALTER TASK TK RESUME", 2003, "TK"),
+        page="sql-reference/sql/drop-task",
     ),
     case(
         "a task is not run by hand here",
         "CREATE TASK TK SCHEDULE = '1 MINUTE' AS SELECT 1",
         refused("EXECUTE TASK TK", "EXECUTE TASK"),
+        page="sql-reference/sql/execute-task",
     ),
 )

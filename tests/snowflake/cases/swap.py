@@ -11,6 +11,7 @@ CASES = (
         "ALTER TABLE T SWAP WITH U",
         value("SELECT ID FROM T", 5),
         value("SELECT COUNT(*) FROM U", 2),
+        page="sql-reference/sql/alter-table",
     ),
     case(
         "two tables of different schemas change places",
@@ -18,6 +19,7 @@ CASES = (
         "CREATE TABLE S2.T AS SELECT 5 AS ID, 'q' AS V",
         "ALTER TABLE {db}.S.T SWAP WITH {db}.S2.T",
         value("SELECT ID FROM {db}.S.T", 5),
+        page="sql-reference/sql/alter-table",
     ),
     case(
         "two schemas change places",
@@ -26,6 +28,7 @@ CASES = (
         "ALTER SCHEMA {db}.S SWAP WITH {db}.NEXT",
         value("SELECT ID FROM {db}.S.T", 9),
         value("SELECT COUNT(*) FROM {db}.NEXT.T", 2),
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "swapping twice is as before",
@@ -33,6 +36,7 @@ CASES = (
         "ALTER SCHEMA S SWAP WITH NEXT",
         "ALTER SCHEMA S SWAP WITH NEXT",
         value("SELECT COUNT(*) FROM S.T", 2),
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "an empty schema may be swapped with a full one",
@@ -40,6 +44,7 @@ CASES = (
         "ALTER SCHEMA S SWAP WITH NEXT",
         fails("SELECT * FROM S.T", 2003),
         value("SELECT COUNT(*) FROM NEXT.T", 2),
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "a published view reads the slot that was swapped in",
@@ -56,6 +61,7 @@ CASES = (
         other(value("SELECT A FROM {db}.MARTS.F", 2)),
         "ALTER SCHEMA MARTS SWAP WITH MARTS_NEXT",
         value("SELECT A FROM {db}.MARTS.F", 1),
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "two databases change places",
@@ -66,6 +72,7 @@ CASES = (
         value("SELECT ID FROM {db}.S.T", 9),
         value("SELECT COUNT(*) FROM X_{n}.S.T", 2),
         "DROP DATABASE X_{n}",
+        page="sql-reference/sql/alter-database",
     ),
     case(
         "a view that names its own database by name reads the one of that name",
@@ -76,6 +83,7 @@ CASES = (
         "ALTER DATABASE {db} SWAP WITH X_{n}",
         value("SELECT N FROM X_{n}.S.W", 1),
         "DROP DATABASE X_{n}",
+        page="sql-reference/sql/alter-database",
     ),
     case(
         "grants go along with a swapped schema",
@@ -89,6 +97,7 @@ CASES = (
         as_role("R_{n}", value("SELECT A FROM {db}.S.W", 9)),
         as_role("R_{n}", fails("SELECT * FROM {db}.NEXT.T", 2003)),
         "DROP ROLE R_{n}",
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "comments go along with a swapped schema",
@@ -98,24 +107,32 @@ CASES = (
         gives(
             "SELECT TABLE_SCHEMA, COMMENT FROM {db}.INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME = 'T'", ("NEXT", "first")
         ),
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "a swap with what is not there is refused and changes nothing",
         fails("ALTER SCHEMA S SWAP WITH NOPE", 2003, "NOPE"),
         value("SELECT COUNT(*) FROM T", 2),
+        page="sql-reference/sql/alter-schema",
     ),
-    case("a schema is not swapped with itself", fails("ALTER SCHEMA S SWAP WITH S", 1003)),
+    case(
+        "a schema is not swapped with itself",
+        fails("ALTER SCHEMA S SWAP WITH S", 1003),
+        page="sql-reference/sql/alter-schema",
+    ),
     case(
         "views are not swapped alone",
         "CREATE VIEW A AS SELECT 1 AS X",
         "CREATE VIEW B AS SELECT 2 AS X",
         fails("ALTER VIEW A SWAP WITH B", 1003),
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "schemas of two databases are not swapped here",
         "CREATE DATABASE X_{n}",
-        refused("ALTER SCHEMA {db}.S SWAP WITH X_{n}.PUBLIC"),
+        refused("ALTER SCHEMA {db}.S SWAP WITH X_{n}.PUBLIC", "moving a schema to another database"),
         "DROP DATABASE X_{n}",
+        page="sql-reference/sql/alter-database",
     ),
     case(
         "a swap needs ownership of both",
@@ -126,6 +143,7 @@ CASES = (
         "GRANT USAGE ON SCHEMA S TO ROLE R_{n}",
         as_role("R_{n}", fails("ALTER SCHEMA {db}.NEXT SWAP WITH {db}.S", 3001)),
         "DROP ROLE R_{n}",
+        page="sql-reference/sql/alter-schema",
     ),
     case(
         "stages and formats go along with a swapped schema",
@@ -135,5 +153,6 @@ CASES = (
         "CREATE TABLE NEXT.Q (ID INT, V VARCHAR)",
         "COPY INTO {db}.NEXT.Q FROM @{db}.NEXT.ST/plain.csv FILE_FORMAT = (SKIP_HEADER = 1)",
         value("SELECT COUNT(*) FROM {db}.NEXT.Q", 2),
+        page="sql-reference/sql/alter-schema",
     ),
 )
