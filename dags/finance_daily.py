@@ -7,7 +7,8 @@ Readers see the slot through the published schemas at once; a failed test leaves
 **Impact of a failure:** finance and customer marts are a day old. Page finance-data when it is not green by 07:00 UTC.
 
 ## Triage
-- `wait_for_loads` is up for reschedule: its log names the pipelines it waits for; go to those.
+- `wait_for_loads` is up for reschedule: its log names the pipelines it waits for, not loaded or with too many files in
+  quarantine; go to those.
 - `dbt_build` fails: the error names the models and tests. A test on keys or sums: look at the load of that table before
   touching the model. After a mend, clear `dbt_build`; building twice changes nothing.
 - `check` fails with *no rows*: the build ran against an empty slot or an empty RAW; do not publish, ask the deployer.

@@ -10,8 +10,12 @@ look back seven days for late files.
 ## Triage
 - `check` returns a file as *awaited*: the scheme has not delivered. Normal for a skipped day; call the scheme on the
   second day in a row.
-- `extract` fails with *expected settlement/..*: a name that cannot be read; have it sent again and remove it.
-- `extract` fails with *not a whole gzip file*: the transfer broke off. Nothing was loaded; have it sent again, clear.
+- `quarantine` fails: a file was left out, whole, for a single faulty line is enough: the scheme pays the sum of its
+  file. The message says line and reason, all other files are loaded and used. Everything about it is in
+  `OPS.V_OPEN_QUARANTINE`, the file under `quarantine/` in the landing bucket. Have it sent again, under its name or as
+  `.._v2.csv.gz`: the next run clears the entry, clearing the run of the day does so at once.
+- `quarantine` says *builds wait*: more than one file of the last days is missing. `finance_daily` goes on by itself
+  when they are corrected.
 - `check` fails with *loaded twice?*: two files carry the same lines. Find both with `SOURCE_FILE`, ask the scheme which
   one counts, remove the other from the bucket, delete its rows and clear the run.
 

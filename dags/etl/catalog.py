@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl.dataset import Column, Dataset, Drop, Feed, FileSeries, Type
+from etl.dataset import Column, Dataset, Drop, Feed, FileSeries, Tolerance, Type
 
 CARD_TRANSACTIONS = Dataset(
     pipeline="card_transactions",
@@ -72,12 +72,17 @@ FX_RATES = Dataset(
     table="FX_RATES",
     columns=(
         Column("RATE_DATE", Type.DATE),
-        Column("BASE_CURRENCY"),
-        Column("QUOTE_CURRENCY"),
-        Column("RATE", Type.RATE),
+        Column("BASE_CURRENCY", length=3),
+        Column("QUOTE_CURRENCY", length=3),
+        Column("RATE", Type.RATE, required=True),
     ),
     key=("RATE_DATE", "BASE_CURRENCY", "QUOTE_CURRENCY"),
-    source=Drop(series=(FileSeries("fx_rates", "fx/fx_rates_", ".csv"),), lookback_days=7),
+    # Rates stand for themselves: the good ones of a day are used, what a day lacks is filled from the day before.
+    source=Drop(
+        series=(FileSeries("fx_rates", "fx/fx_rates_", ".csv"),),
+        lookback_days=7,
+        tolerance=Tolerance(faulty_percent=40, files=1),
+    ),
 )
 
 SETTLEMENT_FILES = Dataset(
@@ -86,21 +91,23 @@ SETTLEMENT_FILES = Dataset(
     table="SETTLEMENTS",
     columns=(
         Column("SCHEME"),
-        Column("SETTLEMENT_DATE", Type.DATE),
+        Column("SETTLEMENT_DATE", Type.DATE, required=True),
         Column("BATCH_ID"),
         Column("TRANSACTION_ID"),
         Column("GROSS_AMOUNT", Type.MONEY),
-        Column("FEE_AMOUNT", Type.MONEY),
-        Column("NET_AMOUNT", Type.MONEY),
-        Column("CURRENCY"),
+        Column("FEE_AMOUNT", Type.MONEY, required=True),
+        Column("NET_AMOUNT", Type.MONEY, required=True),
+        Column("CURRENCY", length=3, required=True),
     ),
     key=("SCHEME", "BATCH_ID", "TRANSACTION_ID"),
     amount="GROSS_AMOUNT",
+    # All or nothing: the scheme pays the sum of its file, and half of its lines would be reconciled with that.
     source=Drop(
         series=tuple(
             FileSeries(scheme, f"settlement/{scheme}/{scheme}_", ".csv.gz") for scheme in ("visa", "mastercard")
         ),
         lookback_days=7,
+        tolerance=Tolerance(faulty_percent=0, files=1),
     ),
 )
 

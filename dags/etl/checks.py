@@ -5,15 +5,15 @@ Every check collects all its findings and raises one CheckError; a check that fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from etl import ledger, statement
+from etl import ledger, quarantine, statement
 from etl.batch import NOTHING
-from etl.dataset import Dataset
+from etl.dataset import Dataset, Drop
 from etl.error import CheckError
 from etl.files import first_day
 from etl.window import Window
@@ -46,7 +46,10 @@ def check_feed(
 
 
 def check_files(warehouse: Any, *, dataset: Dataset, window: Window, database: str) -> dict[str, Any]:
-    """Compare the rows of each file looked at with the ledger; awaited files are returned, not complained about."""
+    """Compare the rows of each file looked at with the ledger; awaited files are returned, not complained about.
+
+    Files in quarantine are no finding here: what is checked is that the rest is whole.
+    """
     since = first_day(dataset, window)
     with closing(warehouse.cursor()) as cursor:
         entries = ledger.read(
@@ -75,6 +78,28 @@ def check_files(warehouse: Any, *, dataset: Dataset, window: Window, database: s
     return {"files": sum(1 for entry in entries.values() if entry.source), "rows": rows, "awaited": awaited}
 
 
+def check_quarantine(warehouse: Any, *, dataset: Dataset, window: Window, database: str) -> dict[str, Any]:
+    """Raise QuarantineError when a file of the days that the run looked at is faulty, whatever else was loaded."""
+    with closing(warehouse.cursor()) as cursor:
+        entries = _in_quarantine(cursor, dataset=dataset, window=window, database=database)
+    quarantine.demand_empty(entries, blocked=quarantine.judge(dataset, entries))
+    return {"files": len(entries)}
+
+
+def obstacles(cursor: Any, *, datasets: Iterable[Dataset], window: Window, database: str) -> dict[str, str]:
+    """Return by pipeline why a build for the window's date has to wait: not loaded, or too much in quarantine."""
+    loaded = ledger.pipelines_loaded(cursor, database=database, logical_date=window.logical_date)
+    found: dict[str, str] = {}
+    for dataset in datasets:
+        if dataset.pipeline not in loaded:
+            found[dataset.pipeline] = "not loaded"
+        elif isinstance(dataset.source, Drop):
+            entries = _in_quarantine(cursor, dataset=dataset, window=window, database=database)
+            if reason := quarantine.judge(dataset, entries):
+                found[dataset.pipeline] = reason
+    return found
+
+
 def check_built(warehouse: Any, *, database: str, schemas: tuple[str, ...]) -> dict[str, int]:
     """Return rows per relation of the built schemas; complain when a schema has no relation, or not one row in all.
 
@@ -96,6 +121,18 @@ def check_built(warehouse: Any, *, database: str, schemas: tuple[str, ...]) -> d
                 findings.append(f"{database}.{schema}: {len(names)} relations, no rows")
     _raise(findings)
     return counts
+
+
+def _in_quarantine(cursor: Any, *, dataset: Dataset, window: Window, database: str) -> tuple[quarantine.Entry, ...]:
+    """Return the open entries of the days that the window's run looks at."""
+    entries = quarantine.read_open(
+        cursor,
+        database=database,
+        pipeline=dataset.pipeline,
+        since=first_day(dataset, window),
+        until=window.logical_date,
+    )
+    return tuple(entries.values())
 
 
 def _missing_dates(entries: dict[tuple[date, str], ledger.Entry], *, first: date, until: date) -> list[str]:

@@ -19,10 +19,17 @@ class Type(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; its name in the source is the lower case of its name in the warehouse."""
+    """A column; its name in the source is the lower case of its name in the warehouse.
+
+    Attributes:
+        length: characters that the warehouse takes, of a text that comes in files; None: any number.
+        required: True when a line without a value is faulty. Keys and the amount always are.
+    """
 
     name: str
     type: Type = Type.TEXT
+    length: int | None = None
+    required: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +56,19 @@ class FileSeries:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Tolerance:
+    """How much of what partners send may be faulty before the rest is not used either.
+
+    Attributes:
+        faulty_percent: share of a file's lines. With more the whole file goes to quarantine, with 0 for a single one.
+        files: whole files in quarantine, of those that a run looks at. With more, builds that read the dataset wait.
+    """
+
+    faulty_percent: int = 0
+    files: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Drop:
     """Files that partners leave in the sources bucket.
 
@@ -58,6 +78,7 @@ class Drop:
 
     series: tuple[FileSeries, ...]
     lookback_days: int
+    tolerance: Tolerance = Tolerance()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +127,10 @@ class Dataset:
         if not isinstance(self.source, Drop):
             raise TypeError(f"{self.pipeline} comes from the database")
         return self.source
+
+    def is_required(self, column: Column) -> bool:
+        """Return whether a line of a file without a value for `column` is faulty."""
+        return column.required or column.name in (*self.key, self.amount)
 
     def type_of(self, name: str) -> Type:
         return next(column.type for column in self.columns if column.name == name)

@@ -2,9 +2,9 @@
 
 EtlError
 +-- SettingsError   version.json is missing or incomplete
-+-- ExtractError    a source is not what it should be
 +-- LoadError       what arrived in the warehouse differs from what the source said; nothing was committed
 +-- CheckError      the warehouse and the source disagree after a load
++-- QuarantineError delivered files are faulty; whatever else came is loaded
 +-- DbtError        dbt failed, or ran nothing
 """
 
@@ -19,10 +19,6 @@ class SettingsError(EtlError):
     """`version.json` is missing or lacks a key."""
 
 
-class ExtractError(EtlError):
-    """A source has the wrong shape: a header or line of another layout, half a file, a name without day or version."""
-
-
 class LoadError(EtlError):
     """Staged rows differ from the source's control totals; the transaction was not begun."""
 
@@ -32,6 +28,14 @@ class CheckError(EtlError):
 
     def __init__(self, findings: tuple[str, ...]) -> None:
         super().__init__("; ".join(findings))
+        self.findings = findings
+
+
+class QuarantineError(EtlError):
+    """Files of the days a run looked at are in quarantine; `findings` lists them all."""
+
+    def __init__(self, findings: tuple[str, ...], *, verdict: str) -> None:
+        super().__init__(f"{'; '.join(findings)}. {verdict[:1].upper()}{verdict[1:]}.")
         self.findings = findings
 
 

@@ -1,33 +1,34 @@
-"""Pick partners' files, the newest version of each day, and copy them to the landing bucket.
+"""Pick partners' files, the newest sound version of each day, and copy them to the landing bucket.
 
 A file belongs to the day in its name, whenever it comes: a run looks at its own day and at `lookback_days` before it,
 so late files and corrections are found by the runs that follow, and a rerun of any day ends in the same state.
+
+A faulty file stops nothing: it is copied to the quarantine with the reasons, and the version before it counts until it
+is corrected. Of a file that may be loaded without its faulty lines, what is left is landed in its place.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
-import io
 import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from etl.batch import NOTHING, Batch, Part
+from etl.batch import NOTHING, Batch, Fault, FaultyFile, Part
 from etl.dataset import Dataset, FileSeries
-from etl.error import ExtractError
+from etl.inspection import Inspection, inspect
 from etl.window import Window
 
+QUARANTINE = "quarantine"  # prefix in the landing bucket
 _NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(?:_v(?P<version>\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PickedFile:
+class DeliveredFile:
     """A delivered file, recognised by its name."""
 
     part: str
@@ -36,27 +37,34 @@ class PickedFile:
     key: str
 
 
-def pick(keys: Iterable[str], *, series: FileSeries, since: date | None, until: date) -> tuple[PickedFile, ...]:
-    """Return the newest version for each day from `since` to `until`, both included, in order. No side effects.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """What a series has for a run to look at.
 
-    Raises ExtractError for names of the series' prefix that cannot be read: a correction under a misspelt name must
-    not be passed over.
+    Attributes:
+        days: in order, for each its versions, the newest first.
+        unreadable: keys of the series' prefix whose name cannot be read. A correction under a misspelt name must not be
+            passed over.
     """
-    newest: dict[date, PickedFile] = {}
+
+    days: tuple[tuple[DeliveredFile, ...], ...]
+    unreadable: tuple[str, ...]
+
+
+def pick(keys: Iterable[str], *, series: FileSeries, since: date | None, until: date) -> Delivery:
+    """Return the files for each day from `since` to `until`, both included. No side effects."""
+    by_day: dict[date, list[DeliveredFile]] = {}
     unreadable = []
     for key in keys:
         file = _recognise(key, series)
         if file is None:
             unreadable.append(key)
         elif (since is None or file.day >= since) and file.day <= until:
-            held = newest.get(file.day)
-            newest[file.day] = file if held is None or held.version < file.version else held
-    if unreadable:
-        raise ExtractError(
-            f"{', '.join(sorted(unreadable))}: expected {series.prefix}YYYY-MM-DD{series.suffix}, "
-            f"or with _v2, _v3 .. before {series.suffix}; rename or remove"
-        )
-    return tuple(newest[day] for day in sorted(newest))
+            by_day.setdefault(file.day, []).append(file)
+    return Delivery(
+        days=tuple(tuple(sorted(by_day[day], key=lambda file: (-file.version, file.key))) for day in sorted(by_day)),
+        unreadable=tuple(sorted(unreadable)),
+    )
 
 
 def version_of(key: str) -> int:
@@ -73,22 +81,54 @@ def first_day(dataset: Dataset, window: Window) -> date | None:
 def extract(s3: Any, *, dataset: Dataset, window: Window, sources_bucket: str, landing_bucket: str) -> Batch:
     """Copy the files of `window` and of the days looked back on to the landing bucket; return the batch.
 
-    A series without a file for the run's own day gets a part without key: the ledger then says that it was awaited.
+    A series without a sound file for the run's own day gets a part without key: the ledger then says that it was
+    awaited.
 
-    Side effects: one object per file under `<pipeline>/<day>/` in the landing bucket, named by its digest.
+    Side effects: in the landing bucket one object per file under `<pipeline>/<day>/`, and for each faulty one a copy
+    under `quarantine/`, all named by their digest.
     """
     since = first_day(dataset, window)
+    buckets = _Buckets(s3=s3, sources=sources_bucket, landing=landing_bucket)
     parts: list[Part] = []
+    faulty: list[FaultyFile] = []
     for series in dataset.drop.series:
         listed = _list(s3, sources_bucket, series.prefix)
-        picked = pick(listed, series=series, since=since, until=window.logical_date)
-        parts += [_land(s3, file, dataset=dataset, source=sources_bucket, landing=landing_bucket) for file in picked]
-        if not picked or picked[-1].day != window.logical_date:
-            parts.append(_awaited(series, window.logical_date, dataset=dataset))
-    return Batch(pipeline=dataset.pipeline, logical_date=window.logical_date, parts=tuple(parts))
+        delivery = pick(listed, series=series, since=since, until=window.logical_date)
+        faulty += [_set_aside_unreadable(buckets, key, series=series, dataset=dataset) for key in delivery.unreadable]
+        landed = [_land_day(buckets, versions, dataset=dataset, faulty=faulty) for versions in delivery.days]
+        sound = [part for part in landed if part]
+        if not any(part.logical_date == window.logical_date for part in sound):
+            sound.append(_awaited(series, window.logical_date, dataset=dataset))
+        parts += sound
+    return Batch(
+        pipeline=dataset.pipeline,
+        logical_date=window.logical_date,
+        parts=tuple(parts),
+        since=since,
+        faulty=tuple(faulty),
+    )
 
 
-def _recognise(key: str, series: FileSeries) -> PickedFile | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Buckets:
+    """Where files are, and where they go."""
+
+    s3: Any
+    sources: str
+    landing: str
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Return the content of a delivered file and its ETag."""
+        response = self.s3.get_object(Bucket=self.sources, Key=key)
+        return response["Body"].read(), response["ETag"]
+
+    def copy(self, key: str, *, to: str, etag: str) -> None:
+        """Copy a delivered file to the landing bucket if it is still the one that was read."""
+        source = {"Bucket": self.sources, "Key": key}
+        self.s3.copy_object(Bucket=self.landing, Key=to, CopySource=source, CopySourceIfMatch=etag)
+
+
+def _recognise(key: str, series: FileSeries) -> DeliveredFile | None:
     if not key.endswith(series.suffix):
         return None
     found = _NAME.fullmatch(key.removeprefix(series.prefix).removesuffix(series.suffix))
@@ -98,61 +138,81 @@ def _recognise(key: str, series: FileSeries) -> PickedFile | None:
         day = date.fromisoformat(found["day"])
     except ValueError:
         return None
-    return PickedFile(part=series.part, day=day, version=int(found["version"] or 1), key=key)
+    return DeliveredFile(part=series.part, day=day, version=int(found["version"] or 1), key=key)
 
 
-def _land(s3: Any, file: PickedFile, *, dataset: Dataset, source: str, landing: str) -> Part:
-    """Read the file's digest and totals, copy it if it is still the one read, and return its part."""
-    response = s3.get_object(Bucket=source, Key=file.key)
-    body = response["Body"].read()
+def _land_day(
+    buckets: _Buckets, versions: Sequence[DeliveredFile], *, dataset: Dataset, faulty: list[FaultyFile]
+) -> Part | None:
+    """Land the newest version that may be loaded and return its part; add the faulty ones met to `faulty`."""
+    for file in versions:
+        body, etag = buckets.read(file.key)
+        sha256 = hashlib.sha256(body).hexdigest()
+        found = inspect(body, dataset=dataset, name=file.key)
+        name = f"{dataset.pipeline}/{file.day}/{file.part}-"
+        if found.faults:
+            copy = f"{QUARANTINE}/{name}{sha256[:16]}{_suffix(file.key)}"
+            buckets.copy(file.key, to=copy, etag=etag)
+            faulty.append(_faulty(file, found, sha256=sha256, key=copy))
+        if found.whole:
+            continue
+        if found.cleaned is not None:
+            sha256 = hashlib.sha256(found.cleaned).hexdigest()
+            key = f"{name}{sha256[:16]}.cleaned.csv.gz"
+            packed = gzip.compress(found.cleaned, compresslevel=1, mtime=0)
+            buckets.s3.put_object(Bucket=buckets.landing, Key=key, Body=packed)
+        else:
+            key = f"{name}{sha256[:16]}{_suffix(file.key)}"
+            buckets.copy(file.key, to=key, etag=etag)
+        return Part(
+            name=file.part,
+            logical_date=file.day,
+            source=file.key,
+            key=key,
+            sha256=sha256,
+            rows=found.rows,
+            amount=found.amount,
+        )
+    return None
+
+
+def _faulty(file: DeliveredFile, found: Inspection, *, sha256: str, key: str) -> FaultyFile:
+    return FaultyFile(
+        part=file.part,
+        logical_date=file.day,
+        source=file.key,
+        sha256=sha256,
+        key=key,
+        whole=found.whole,
+        lines=found.lines,
+        faulty=found.faulty,
+        faults=found.faults,
+    )
+
+
+def _set_aside_unreadable(buckets: _Buckets, key: str, *, series: FileSeries, dataset: Dataset) -> FaultyFile:
+    """Copy a file whose name cannot be read to the quarantine and return it."""
+    body, etag = buckets.read(key)
     sha256 = hashlib.sha256(body).hexdigest()
-    rows, amount = count(_plain(body, file.key), dataset=dataset, name=file.key)
-    suffix = file.key[file.key.index(".") :]
-    key = f"{dataset.pipeline}/{file.day}/{file.part}-{sha256[:16]}{suffix}"
-    s3.copy_object(
-        Bucket=landing,
-        Key=key,
-        CopySource={"Bucket": source, "Key": file.key},
-        CopySourceIfMatch=response["ETag"],
+    copy = f"{QUARANTINE}/{dataset.pipeline}/unnamed/{sha256[:16]}-{key.rpartition('/')[2]}"
+    buckets.copy(key, to=copy, etag=etag)
+    wanted = f"{series.prefix}YYYY-MM-DD{series.suffix}, or with _v2, _v3 .. before {series.suffix}"
+    fault = Fault(line=None, column=None, reason=f"its name cannot be read, expected {wanted}: rename or remove it")
+    return FaultyFile(
+        part=None,
+        logical_date=None,
+        source=key,
+        sha256=sha256,
+        key=copy,
+        whole=True,
+        lines=0,
+        faulty=0,
+        faults=(fault,),
     )
-    return Part(
-        name=file.part, logical_date=file.day, source=file.key, key=key, sha256=sha256, rows=rows, amount=amount
-    )
 
 
-def count(content: bytes, *, dataset: Dataset, name: str) -> tuple[int, Decimal | None]:
-    """Return distinct lines and the sum of their amounts, of a plain CSV file. No side effects.
-
-    Raises ExtractError when the header is another one, a line is shorter or longer, or an amount is no number.
-    """
-    try:
-        lines = [tuple(line) for line in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if line]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ExtractError(f"{name}: not a CSV file in UTF-8: {error}") from error
-    found = ",".join(lines[0]) if lines else "an empty file"
-    if found != dataset.header:
-        raise ExtractError(f"{name}: expected the header {dataset.header}, found {found}")
-    distinct = set(lines[1:])
-    width = len(dataset.columns)
-    if wrong := sorted(line for line in distinct if len(line) != width):
-        raise ExtractError(f"{name}: expected {width} fields, found {len(wrong[0])}: {','.join(wrong[0])}")
-    if dataset.amount is None:
-        return len(distinct), None
-    position = dataset.names.index(dataset.amount)
-    try:
-        return len(distinct), sum((Decimal(line[position]) for line in distinct), Decimal("0.00"))
-    except ArithmeticError as error:
-        raise ExtractError(f"{name}: a line has no amount in column {position + 1}") from error
-
-
-def _plain(body: bytes, name: str) -> bytes:
-    """Return the content of a file as delivered, unpacked if its name says that it is packed."""
-    if not name.endswith(".gz"):
-        return body
-    try:
-        return gzip.decompress(body)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ExtractError(f"{name}: not a whole gzip file: {error}") from error
+def _suffix(key: str) -> str:
+    return key[key.index(".") :]
 
 
 def _awaited(series: FileSeries, day: date, *, dataset: Dataset) -> Part:

@@ -1,24 +1,25 @@
-"""Load a batch into RAW: stage, compare with the source's totals, then ONE transaction for rows and ledger.
+"""Load a batch into RAW: stage, compare with the source's totals, then ONE transaction for rows, ledger, quarantine.
 
 Rules:
 - what the ledger holds with the same digest is not loaded again; a part with another digest replaces;
 - a feed's batch is replaced as a whole, because its parts are cut by size; files are replaced one by one;
 - a version withdrawn from a feed goes, and dates before it are open again: one of them may hold the version before;
 - an awaited file never replaces a loaded one, nor an older version of a file a newer one;
+- what the extract found faulty is entered in the quarantine, and what it no longer found is cleared there;
 - nothing is written to RAW unless every staged part equals what the source counted.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from etl import files, ledger, statement
+from etl import files, ledger, quarantine, statement
 from etl.batch import Batch, Part
 from etl.dataset import Dataset, Drop, Feed
 from etl.error import LoadError
@@ -32,12 +33,14 @@ class LoadResult:
 
     Attributes:
         loaded, skipped, awaited: names of the parts as `<date>/<part>`.
+        quarantined: sources of the files that are not loaded, or not all of them.
         rows: rows staged and brought in, repetitions removed.
     """
 
     loaded: tuple[str, ...]
     skipped: tuple[str, ...]
     awaited: tuple[str, ...]
+    quarantined: tuple[str, ...]
     rows: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,6 +48,7 @@ class LoadResult:
             "loaded": list(self.loaded),
             "skipped": list(self.skipped),
             "awaited": list(self.awaited),
+            "quarantined": list(self.quarantined),
             "rows": self.rows,
         }
 
@@ -58,19 +62,23 @@ def load(connection: Any, *, dataset: Dataset, batch: Batch, database: str, rele
 
     Raises LoadError when what arrived differs from the source's totals; RAW is untouched then.
 
-    Side effects: a temporary table in `<database>.OPS`, rows of the dataset's table and of the ledger.
+    Side effects: a temporary table in `<database>.OPS`, rows of the dataset's table, of the ledger and the quarantine.
     """
     with closing(connection.cursor()) as cursor:
         dates = [part.logical_date for part in batch.parts]
         held = ledger.read(cursor, database=database, pipeline=batch.pipeline, since=min(dates), until=max(dates))
         due = parts_due(batch, held, dataset=dataset)
-        if due:
-            _load(cursor, dataset=dataset, batch=batch, due=due, held=held, database=database, release=release)
+        settlement = _settlement(cursor, dataset=dataset, batch=batch, database=database)
+        if due or settlement:
+            now = datetime.now(UTC).replace(tzinfo=None)
+            run = _Run(cursor, dataset, batch, database, release, now)
+            run.load(due=due, held=held, settlement=settlement)
         named = {part: f"{part.logical_date}/{part.name}" for part in batch.parts}
         return LoadResult(
             loaded=tuple(named[part] for part in due if part.key),
             skipped=tuple(named[part] for part in batch.parts if part not in due),
             awaited=tuple(named[part] for part in due if not part.key),
+            quarantined=tuple(file.source for file in batch.faulty),
             rows=sum(part.rows for part in due),
         )
 
@@ -100,126 +108,148 @@ def _is_due(part: Part, held: ledger.Entry | None) -> bool:
     return not older
 
 
-def _load(
-    cursor: Any,
-    *,
-    dataset: Dataset,
-    batch: Batch,
-    due: Sequence[Part],
-    held: Entries,
-    database: str,
-    release: str,
-) -> None:
-    stage = f"{database}.OPS.STAGED_{dataset.table}_{uuid.uuid4().hex[:12].upper()}"
-    now = datetime.now(UTC).replace(tzinfo=None)
-    cursor.execute(statement.create_stage(dataset, stage=stage))  # before BEGIN: DDL commits what is open
-    try:
-        _fill_stage(cursor, dataset=dataset, batch=batch, due=due, stage=stage, database=database, now=now)
-        loaded = _verify(cursor, dataset=dataset, batch=batch, due=due, stage=stage)
-        cursor.execute("BEGIN")
+def _settlement(cursor: Any, *, dataset: Dataset, batch: Batch, database: str) -> quarantine.Settlement:
+    if isinstance(dataset.source, Feed):  # a database hands out no malformed rows
+        return quarantine.Settlement(entered=(), cleared=())
+    entries = quarantine.read_open(
+        cursor, database=database, pipeline=batch.pipeline, since=batch.since, until=batch.logical_date
+    )
+    return quarantine.settle(batch, entries)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One load that has something to do."""
+
+    cursor: Any
+    dataset: Dataset
+    batch: Batch
+    database: str
+    release: str
+    now: datetime
+
+    def load(self, *, due: Sequence[Part], held: Entries, settlement: quarantine.Settlement) -> None:
+        with self._stage() as stage:
+            self._fill(stage, due)
+            loaded = self._verify(stage, due)
+            with self._transaction():
+                self._write(stage, due=due, held=held)
+                self._record(due=due, held=held, loaded=loaded)
+                quarantine.write(
+                    self.cursor,
+                    database=self.database,
+                    pipeline=self.batch.pipeline,
+                    settlement=settlement,
+                    release=self.release,
+                    now=self.now,
+                )
+
+    @contextmanager
+    def _stage(self) -> Iterator[str]:
+        """Give the name of an empty staging table, dropped at the end."""
+        stage = f"{self.database}.OPS.STAGED_{self.dataset.table}_{uuid.uuid4().hex[:12].upper()}"
+        self.cursor.execute(statement.create_stage(self.dataset, stage=stage))  # before BEGIN: DDL commits what is open
         try:
-            _write(cursor, dataset=dataset, batch=batch, due=due, held=held, database=database, stage=stage)
-            gone = parts_gone(batch, held, dataset=dataset)
-            ledger.forget(
-                cursor, database=database, pipeline=batch.pipeline, logical_date=batch.logical_date, parts=gone
-            )
-            entries = [
-                _entry(part, pipeline=batch.pipeline, loaded=loaded[part], release=release, now=now) for part in due
-            ]
-            ledger.write(cursor, database=database, entries=entries)
-            cursor.execute("COMMIT")
+            yield stage
+        finally:
+            with suppress(Exception):  # it ends with the session anyhow
+                self.cursor.execute(f"DROP TABLE IF EXISTS {stage}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.cursor.execute("BEGIN")
+        try:
+            yield
+            self.cursor.execute("COMMIT")
         except BaseException:
             with suppress(Exception):  # the first error is the one to report; a lost session rolls back by itself
-                cursor.execute("ROLLBACK")
+                self.cursor.execute("ROLLBACK")
             raise
-    finally:
-        with suppress(Exception):  # it ends with the session anyhow
-            cursor.execute(f"DROP TABLE IF EXISTS {stage}")
 
+    def _fill(self, stage: str, due: Sequence[Part]) -> None:
+        """Copy the parts that have rows into the stage, each row marked with its part."""
+        keys = {part.key: part for part in due if part.key is not None and part.rows}
+        if not keys:
+            return
+        for start in range(0, len(keys), statement.MAX_FILES):
+            some = tuple(keys)[start : start + statement.MAX_FILES]
+            self.cursor.execute(statement.copy_parts(self.dataset, stage=stage, database=self.database, keys=some))
+        marks: list[Any] = [self.now.isoformat(sep=" ")]
+        for key, part in keys.items():
+            marks += [key, self.batch.name_of(part), part.logical_date.isoformat()]
+            if isinstance(self.dataset.source, Drop):
+                marks.append(part.source)
+        self.cursor.execute(statement.mark_parts(self.dataset, stage=stage, count=len(keys)), tuple(marks))
 
-def _fill_stage(
-    cursor: Any,
-    *,
-    dataset: Dataset,
-    batch: Batch,
-    due: Sequence[Part],
-    stage: str,
-    database: str,
-    now: datetime,
-) -> None:
-    keys = {part.key: part for part in due if part.key is not None and part.rows}
-    if not keys:
-        return
-    for start in range(0, len(keys), statement.MAX_FILES):
-        some = tuple(keys)[start : start + statement.MAX_FILES]
-        cursor.execute(statement.copy_parts(dataset, stage=stage, database=database, keys=some))
-    marks: list[Any] = [now.isoformat(sep=" ")]
-    for key, part in keys.items():
-        marks += [key, batch.name_of(part), part.logical_date.isoformat()]
-        if isinstance(dataset.source, Drop):
-            marks.append(part.source)
-    cursor.execute(statement.mark_parts(dataset, stage=stage, count=len(keys)), tuple(marks))
+    def _verify(self, stage: str, due: Sequence[Part]) -> dict[Part, int]:
+        """Return rows per part; raise LoadError naming every part whose staged rows differ from the source's totals."""
+        self.cursor.execute(statement.staged_totals(self.dataset, stage=stage))
+        staged = {row[0]: (int(row[1]), row[2]) for row in self.cursor.fetchall()}
+        findings, counts = [], {}
+        for part in due:
+            name = self.batch.name_of(part)
+            rows, amount = staged.get(name, (0, None))
+            counts[part] = rows
+            if rows != part.rows:
+                findings.append(f"{name}: {rows} rows staged, the source counts {part.rows}")
+            elif part.amount is not None and Decimal(amount or 0) != part.amount:
+                findings.append(f"{name}: amounts staged sum to {amount}, the source's to {part.amount}")
+        if findings:
+            raise LoadError("; ".join(findings) + "; nothing was loaded, run the extract again")
+        return counts
 
+    def _write(self, stage: str, *, due: Sequence[Part], held: Entries) -> None:
+        """Change the dataset's table; inside the transaction."""
+        match self.dataset.source:
+            case Feed():
+                self._merge(stage, due=due, held=held)
+            case Drop():
+                before = (held.get((part.logical_date, part.name)) for part in due)
+                sources = {part.source for part in due if part.source} | {e.source for e in before if e and e.source}
+                if sources:
+                    self.cursor.execute(
+                        statement.delete_files(self.dataset, database=self.database, count=len(sources)),
+                        tuple(sorted(sources)),
+                    )
+                    self.cursor.execute(statement.insert(self.dataset, database=self.database, stage=stage))
 
-def _verify(cursor: Any, *, dataset: Dataset, batch: Batch, due: Sequence[Part], stage: str) -> dict[Part, int]:
-    """Return rows per part; raise LoadError naming every part whose staged rows differ from the source's totals."""
-    cursor.execute(statement.staged_totals(dataset, stage=stage))
-    staged = {row[0]: (int(row[1]), row[2]) for row in cursor.fetchall()}
-    findings, counts = [], {}
-    for part in due:
-        rows, amount = staged.get(batch.name_of(part), (0, None))
-        counts[part] = rows
-        if rows != part.rows:
-            findings.append(f"{batch.name_of(part)}: {rows} rows staged, the source counts {part.rows}")
-        elif part.amount is not None and Decimal(amount or 0) != part.amount:
-            findings.append(f"{batch.name_of(part)}: amounts staged sum to {amount}, the source's to {part.amount}")
-    if findings:
-        raise LoadError("; ".join(findings) + "; nothing was loaded, run the extract again")
-    return counts
+    def _merge(self, stage: str, *, due: Sequence[Part], held: Entries) -> None:
+        batch = self.batch
+        if any(day == batch.logical_date for day, _ in held):
+            self.cursor.execute(
+                statement.delete_withdrawn(self.dataset, database=self.database, stage=stage),
+                (batch.logical_date.isoformat(),),
+            )
+            withdrawn = self.cursor.rowcount
+            if (
+                self.dataset.feed.versioned and withdrawn
+            ):  # the version before counts again, and some date before has it
+                ledger.reopen(self.cursor, database=self.database, pipeline=batch.pipeline, before=batch.logical_date)
+        self.cursor.execute(statement.merge(self.dataset, database=self.database, stage=stage))
 
+    def _record(self, *, due: Sequence[Part], held: Entries, loaded: Mapping[Part, int]) -> None:
+        """Write the ledger; inside the transaction."""
+        gone = parts_gone(self.batch, held, dataset=self.dataset)
+        ledger.forget(
+            self.cursor,
+            database=self.database,
+            pipeline=self.batch.pipeline,
+            logical_date=self.batch.logical_date,
+            parts=gone,
+        )
+        entries = [self._entry(part, loaded=loaded[part]) for part in due]
+        ledger.write(self.cursor, database=self.database, entries=entries)
 
-def _write(
-    cursor: Any,
-    *,
-    dataset: Dataset,
-    batch: Batch,
-    due: Sequence[Part],
-    held: Entries,
-    database: str,
-    stage: str,
-) -> None:
-    """Change the dataset's table; inside the transaction."""
-    match dataset.source:
-        case Feed():
-            if any(day == batch.logical_date for day, _ in held):
-                cursor.execute(
-                    statement.delete_withdrawn(dataset, database=database, stage=stage),
-                    (batch.logical_date.isoformat(),),
-                )
-                withdrawn = cursor.rowcount
-                if dataset.feed.versioned and withdrawn:  # the version before counts again, and some date before has it
-                    ledger.reopen(cursor, database=database, pipeline=batch.pipeline, before=batch.logical_date)
-            cursor.execute(statement.merge(dataset, database=database, stage=stage))
-        case Drop():
-            before = (held.get((part.logical_date, part.name)) for part in due)
-            sources = {part.source for part in due if part.source} | {e.source for e in before if e and e.source}
-            if sources:
-                cursor.execute(
-                    statement.delete_files(dataset, database=database, count=len(sources)), tuple(sorted(sources))
-                )
-                cursor.execute(statement.insert(dataset, database=database, stage=stage))
-
-
-def _entry(part: Part, *, pipeline: str, loaded: int, release: str, now: datetime) -> ledger.Entry:
-    return ledger.Entry(
-        pipeline=pipeline,
-        logical_date=part.logical_date,
-        part=part.name,
-        source=part.source,
-        content_sha256=part.sha256,
-        source_rows=part.rows,
-        source_amount=part.amount,
-        loaded_rows=loaded,
-        release=release,
-        loaded_at=now,
-    )
+    def _entry(self, part: Part, *, loaded: int) -> ledger.Entry:
+        return ledger.Entry(
+            pipeline=self.batch.pipeline,
+            logical_date=part.logical_date,
+            part=part.name,
+            source=part.source,
+            content_sha256=part.sha256,
+            source_rows=part.rows,
+            source_amount=part.amount,
+            loaded_rows=loaded,
+            release=self.release,
+            loaded_at=self.now,
+        )

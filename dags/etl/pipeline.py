@@ -1,5 +1,8 @@
 """The pipeline factory: DAGs of three tasks, extract -> load -> check, and the DAG that builds the marts.
 
+A DAG that loads files has a fourth, `quarantine`, beside `check`: it fails when a file is faulty, so that somebody
+looks, and holds nothing up, since builds ask the load ledger and the quarantine, not the state of this DAG.
+
 The only module that imports Airflow. Nothing is looked up while a DAG file is parsed but `version.json`; drivers are
 imported inside the tasks.
 """
@@ -66,7 +69,10 @@ class Pipeline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Build:
-    """A dbt build that waits until the ledger holds every one of `datasets` for its logical date."""
+    """A dbt build that waits until the ledger holds every one of `datasets` for its logical date.
+
+    It also waits while more files of one are in quarantine than that tolerates.
+    """
 
     dag_id: str
     datasets: tuple[Dataset, ...]
@@ -78,7 +84,7 @@ class Build:
 
 
 def load_dag(pipeline: Pipeline) -> DAG:
-    """Return the DAG that extracts, loads and checks the pipeline's dataset."""
+    """Return the DAG that extracts, loads and checks the pipeline's dataset, and tells of faulty files."""
     dataset = pipeline.dataset
     with _dag(dataset.pipeline, pipeline.owner, pipeline.tags, pipeline.notes, pipeline.schedule) as dag:
 
@@ -95,18 +101,25 @@ def load_dag(pipeline: Pipeline) -> DAG:
         def check(logical_date: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
             return _check(dataset, _window(logical_date, data_interval_end))
 
-        load(extract()) >> check()
+        # A faulty file stays faulty until its partner sends another: to try again within minutes changes nothing.
+        @task(retries=0)
+        def quarantine(logical_date: Any = None, data_interval_end: Any = None) -> dict[str, Any]:
+            return _quarantine(dataset, _window(logical_date, data_interval_end))
+
+        loaded = load(extract())
+        loaded >> check()
+        if isinstance(dataset.source, Drop):
+            loaded >> quarantine()
     return dag
 
 
 def build_dag(build: Build) -> DAG:
     """Return the DAG that waits for the loads of its logical date, runs `dbt build` once, and checks the result."""
-    wanted = frozenset(dataset.pipeline for dataset in build.datasets)
     with _dag(build.dag_id, build.owner, build.tags, build.notes, build.schedule) as dag:
 
         @task.sensor(mode="reschedule", poke_interval=POKE_SECONDS, timeout=build.patience.total_seconds())
         def wait_for_loads(logical_date: Any = None, data_interval_end: Any = None) -> PokeReturnValue:
-            return _loads_present(wanted, _window(logical_date, data_interval_end))
+            return _loads_present(build.datasets, _window(logical_date, data_interval_end))
 
         @task(max_active_tis_per_dag=1)
         def dbt_build() -> dict[str, int]:
@@ -148,6 +161,7 @@ def _extract(dataset: Dataset, window: Window) -> dict[str, Any]:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     from etl import extract, files
+    from etl.quarantine import described
 
     settings = settings_module.current()
     s3 = S3Hook(aws_conn_id=STORAGE).get_conn()
@@ -169,6 +183,9 @@ def _extract(dataset: Dataset, window: Window) -> dict[str, Any]:
                 source_schema=settings.source_schema,
                 bucket=settings.landing_bucket,
             )
+    for file in batch.faulty:
+        for line in described(file):
+            log.warning("%s", line)
     log.info("%s: %s parts, %s rows", window, len(batch.parts), sum(part.rows for part in batch.parts))
     return batch.to_dict()
 
@@ -210,15 +227,23 @@ def _check(dataset: Dataset, window: Window) -> dict[str, Any]:
             )
 
 
-def _loads_present(wanted: frozenset[str], window: Window) -> PokeReturnValue:
-    from etl import ledger
+def _quarantine(dataset: Dataset, window: Window) -> dict[str, Any]:
+    from etl import checks
+
+    settings = settings_module.current()
+    with _warehouse(LOADER, settings, f"quarantine/{dataset.pipeline}") as warehouse:
+        return checks.check_quarantine(warehouse, dataset=dataset, window=window, database=settings.raw_database)
+
+
+def _loads_present(datasets: tuple[Dataset, ...], window: Window) -> PokeReturnValue:
+    from etl import checks
 
     settings = settings_module.current()
     with _warehouse(TRANSFORMER, settings, "wait_for_loads") as connection, connection.cursor() as cursor:
-        loaded = ledger.pipelines_loaded(cursor, database=settings.raw_database, logical_date=window.logical_date)
-    missing = sorted(wanted - loaded)
-    log.info("%s: %s", window.logical_date, f"waiting for {', '.join(missing)}" if missing else "all loads present")
-    return PokeReturnValue(is_done=not missing)
+        obstacles = checks.obstacles(cursor, datasets=datasets, window=window, database=settings.raw_database)
+    said = "; ".join(f"{pipeline}: {reason}" for pipeline, reason in sorted(obstacles.items()))
+    log.info("%s: %s", window.logical_date, f"waiting for {said}" if said else "all loads present")
+    return PokeReturnValue(is_done=not obstacles)
 
 
 def _dbt_build() -> dict[str, int]:

@@ -16,7 +16,7 @@ import jinja2
 import psycopg
 import pytest
 import snowflake.connector
-from etl import catalog, checks, extract, files, ledger, load, statement
+from etl import catalog, checks, extract, files, ledger, load, quarantine, statement
 from etl.batch import Batch
 from etl.connection import warehouse_parameters
 from etl.dataset import Dataset, Drop
@@ -191,4 +191,36 @@ def platform(server: Server, warehouse: Any, source_dsn: str, s3: Any) -> Iterat
     for dataset in catalog.LOADED:
         if dataset.pipeline in loaded:
             platform.query(f"DELETE FROM {statement.target(dataset, RAW)}")
-    platform.query(f"DELETE FROM {RAW}.{ledger.TABLE}")
+    for table in (ledger.TABLE, quarantine.TABLE, quarantine.LINES):
+        platform.query(f"DELETE FROM {RAW}.{table}")
+
+
+@contextmanager
+def delivered(platform: Platform, key: str, body: bytes) -> Iterator[None]:
+    """Put a partner's file in place of the one there, if any, and put things back afterwards."""
+    s3 = platform.s3
+    try:
+        before = s3.get_object(Bucket=SOURCES, Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        before = None
+    s3.put_object(Bucket=SOURCES, Key=key, Body=body)
+    try:
+        yield
+    finally:
+        if before is None:
+            s3.delete_object(Bucket=SOURCES, Key=key)
+        else:
+            s3.put_object(Bucket=SOURCES, Key=key, Body=before)
+
+
+@contextmanager
+def withheld(platform: Platform, *keys: str) -> Iterator[None]:
+    """Take partner's files away, as if they had not come yet."""
+    bodies = {key: platform.s3.get_object(Bucket=SOURCES, Key=key)["Body"].read() for key in keys}
+    for key in keys:
+        platform.s3.delete_object(Bucket=SOURCES, Key=key)
+    try:
+        yield
+    finally:
+        for key, body in bodies.items():
+            platform.s3.put_object(Bucket=SOURCES, Key=key, Body=body)

@@ -15,10 +15,10 @@ import snowflake.connector
 from etl import catalog, statement
 from etl.batch import NOTHING, Batch
 from etl.dataset import Dataset, Drop
-from etl.error import CheckError, ExtractError, LoadError
+from etl.error import CheckError, LoadError
 from etl.ledger import TABLE, pipelines_loaded
 
-from tests.etl.conftest import DAY0, FIRST, HISTORY_DAYS, SOURCES, Platform
+from tests.etl.conftest import DAY0, FIRST, HISTORY_DAYS, SOURCES, Platform, delivered, withheld
 
 SECOND = FIRST + timedelta(days=1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range((DAY0 - FIRST).days))
@@ -28,37 +28,6 @@ DROPS = tuple(dataset for dataset in catalog.LOADED if isinstance(dataset.source
 
 def by_name(dataset: Dataset) -> str:
     return dataset.pipeline
-
-
-@contextmanager
-def delivered(platform: Platform, key: str, body: bytes) -> Iterator[None]:
-    """Put a partner's file in place of the one there, if any, and put things back afterwards."""
-    s3 = platform.s3
-    try:
-        before = s3.get_object(Bucket=SOURCES, Key=key)["Body"].read()
-    except s3.exceptions.NoSuchKey:
-        before = None
-    s3.put_object(Bucket=SOURCES, Key=key, Body=body)
-    try:
-        yield
-    finally:
-        if before is None:
-            s3.delete_object(Bucket=SOURCES, Key=key)
-        else:
-            s3.put_object(Bucket=SOURCES, Key=key, Body=before)
-
-
-@contextmanager
-def withheld(platform: Platform, *keys: str) -> Iterator[None]:
-    """Take partner's files away, as if they had not come yet."""
-    bodies = {key: platform.s3.get_object(Bucket=SOURCES, Key=key)["Body"].read() for key in keys}
-    for key in keys:
-        platform.s3.delete_object(Bucket=SOURCES, Key=key)
-    try:
-        yield
-    finally:
-        for key, body in bodies.items():
-            platform.s3.put_object(Bucket=SOURCES, Key=key, Body=body)
 
 
 @contextmanager
@@ -262,16 +231,6 @@ def test_a_file_with_blank_lines_and_windows_line_ends_loads_as_any_other(platfo
         platform.run(dataset, SECOND)
         platform.check(dataset, SECOND)
         assert platform.entries(dataset)[(SECOND, "fx_rates")].loaded_rows == 5
-
-
-def test_a_file_sent_in_part_stops_the_run_and_changes_nothing(platform: Platform) -> None:
-    dataset, key = catalog.SETTLEMENT_FILES, f"settlement/visa/visa_{SECOND}.csv.gz"
-    platform.run(dataset, FIRST)
-    rows, entries = platform.rows(dataset), platform.entries(dataset)
-    body = platform.s3.get_object(Bucket=SOURCES, Key=key)["Body"].read()
-    with delivered(platform, key, body[: len(body) // 2]), pytest.raises(ExtractError, match="not a whole gzip file"):
-        platform.run(dataset, SECOND)
-    assert (platform.rows(dataset), platform.entries(dataset)) == (rows, entries)
 
 
 def test_repeated_lines_of_a_file_count_once(platform: Platform) -> None:

@@ -14,7 +14,8 @@ from tests.migrations.catalog import catalog_of
 from tests.migrations.migration import REPEATABLE, VERSIONED, Migrated
 
 FEEDS = ("CORE.CARD_TRANSACTIONS", "CORE.CUSTOMER_CHANGES", "CORE.LEDGER_POSTINGS")
-TABLES = (*FEEDS, "MARKET.FX_RATES", "CARDS.SETTLEMENTS", "OPS.LOAD_LEDGER")
+LOADED = (*FEEDS, "MARKET.FX_RATES", "CARDS.SETTLEMENTS")
+TABLES = (*LOADED, "OPS.LOAD_LEDGER", "OPS.QUARANTINE", "OPS.QUARANTINE_LINE")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_everything_is_applied_from_nothing_in_order(migrated: Migrated) -> None
 def test_the_tables_the_pipelines_load_are_there_with_their_marks(migrated: Migrated) -> None:
     catalog = migrated.catalog()
     marks = {("_BATCH", "TEXT"), ("_LOGICAL_DATE", "DATE"), ("_LOADED_AT", "TIMESTAMP_NTZ")}
-    for name in TABLES[:-1]:
+    for name in LOADED:
         schema, table = name.split(".")
         assert marks <= {row[4:6] for row in catalog if row[:3] == ("column", schema, table)}, name
 
@@ -66,7 +67,7 @@ def test_the_loader_writes_every_raw_table_and_makes_nothing_that_lasts(migrated
 
 def test_the_transformer_reads_every_raw_table_and_writes_none(migrated: Migrated) -> None:
     with migrated.server.session(migrated.environment.warehouse.transformer) as transformer:
-        for table in (*TABLES, "OPS.V_LOAD_SUMMARY", "OPS.V_PIPELINE_FRESHNESS"):
+        for table in (*TABLES, "OPS.V_LOAD_SUMMARY", "OPS.V_PIPELINE_FRESHNESS", "OPS.V_OPEN_QUARANTINE"):
             transformer.rows(f"SELECT COUNT(*) FROM {migrated.raw}.{table}")
         for table in TABLES:
             _refuses(transformer, f"DELETE FROM {migrated.raw}.{table} WHERE FALSE")
