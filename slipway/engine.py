@@ -23,8 +23,10 @@ from slipway.observation import Observation
 from slipway.patience import Patience
 from slipway.plan import Plan, moved_by_others
 from slipway.ports import Effects, Journal, Lease, Outcome, Progress
+from slipway.release import short
 from slipway.step import (
     ApplyInfrastructure,
+    BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -202,6 +204,8 @@ def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
             return effects.slots.is_published(step)
         case FlipPointer():
             return effects.orchestrator.is_live(step)
+        case BackfillDates():
+            return effects.backfills.is_filled(step)
         case _:
             assert_never(step)
 
@@ -221,6 +225,8 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
             return effects.slots.publish(step, progress)
         case FlipPointer():
             return effects.orchestrator.flip(step, progress)
+        case BackfillDates():
+            return effects.backfills.fill(step, progress)
         case _:
             assert_never(step)
 
@@ -243,8 +249,15 @@ def _stop_if_asked(number: int, plan: Plan, around: Surroundings) -> None:
         before = "the steps before it stand" if number > 1 else "nothing was done"
         raise Interrupted(
             f"stopped before step {number} of {len(plan.steps)}; {before}",
-            fix=f"invoke {plan.purpose} --env {plan.environment}",
+            fix=_again(plan),
         )
+
+
+def _again(plan: Plan) -> str:
+    """Return the command that goes on with a plan."""
+    if plan.purpose == "backfill":
+        return f"invoke backfill.run --env {plan.environment} --plan {short(plan.id)}"
+    return f"invoke {plan.purpose} --env {plan.environment}"
 
 
 def _refuse_more_to_do(again: Plan, environment: str) -> None:

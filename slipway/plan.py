@@ -21,6 +21,7 @@ from slipway.policy import LANES, Lane
 from slipway.release import Provenance, Release, Version, short, version_archive
 from slipway.step import (
     ApplyInfrastructure,
+    BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -28,15 +29,17 @@ from slipway.step import (
     Step,
     StepKind,
     UploadVersion,
+    summarise,
 )
 
+Purpose = Literal["deploy", "rollback", "backfill"]
 STAYING_LANES: tuple[Lane, ...] = ("migration", "infra")  # that a rollback leaves as they are
 
 
 class Plan(Document):
     """What will be done to an environment, in order. Its id is its digest."""
 
-    purpose: Literal["deploy", "rollback"]
+    purpose: Purpose
     environment: str
     release: str
     version: str
@@ -65,6 +68,8 @@ class Plan(Document):
     @property
     def reason(self) -> str:
         """Why the plan is what it is, in a sentence."""
+        if self.purpose == "backfill":
+            return "; ".join(summarise(step) for step in self.steps) if self.steps else "nothing is left to backfill"
         if self.is_empty:
             return f"release {short(self.release)} is already live in {self.environment}"
         if self.replaces is None:
@@ -84,7 +89,7 @@ def build_plan(
     configuration: str,
     after: str | None = None,
     commits: tuple[Provenance, ...] = (),
-    purpose: Literal["deploy", "rollback"] = "deploy",
+    purpose: Purpose = "deploy",
     once_live: Collection[str] = (),
 ) -> Plan:
     """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects.
@@ -162,6 +167,8 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
             done = (now.version, now.archive_sha256) == (step.version, step.archive_sha256)
             back = {"version": before.version, "archive_sha256": before.archive_sha256}
             return before, now.model_copy(update=back) if done else now
+        case BackfillDates():
+            return before, now
         case _:
             assert_never(step)
 

@@ -13,6 +13,7 @@ from slipway.deployment import Event, EventKind
 from slipway.observation import Observation
 from slipway.step import (
     ApplyInfrastructure,
+    BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -89,6 +90,24 @@ class Orchestrator(Protocol):
     def flip(self, step: FlipPointer, progress: Progress) -> Outcome: ...
 
 
+class Backfills(Protocol):
+    """Has logical dates of a DAG run."""
+
+    def is_filled(self, step: BackfillDates) -> bool: ...
+
+    def fill(self, step: BackfillDates, progress: Progress) -> Outcome: ...
+
+
+class NoBackfills:
+    """What a release has in place of `Backfills`: no plan of one holds such a step."""
+
+    def is_filled(self, step: BackfillDates) -> bool:
+        raise AssertionError(f"no release runs dates of {step.request.dag_id} again")
+
+    def fill(self, step: BackfillDates, progress: Progress) -> Outcome:
+        raise AssertionError(f"no release runs dates of {step.request.dag_id} again")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Effects:
     """Every port that changes something, one per kind of thing changed."""
@@ -98,6 +117,7 @@ class Effects:
     migrations: Migrations
     slots: Slots
     orchestrator: Orchestrator
+    backfills: Backfills = field(default_factory=NoBackfills)
 
 
 class Journal(Protocol):

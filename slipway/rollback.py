@@ -31,6 +31,7 @@ def live_in(seen: Observation) -> Live:
 def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment | None:
     """Return the latest success that is not what is live and has not been rolled back from, or None.
 
+    A backfill makes no version live, so it is neither gone back to nor gone back from.
     Going back twice goes back further: a version that a rollback left is not a target of the next. When a deployment
     failed halfway, its new slot under the old DAGs, the target is the success before it. A rollback that did not
     succeed is gone on with: its target stays the target.
@@ -38,6 +39,7 @@ def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment
     Args:
         history: deployments, oldest first.
     """
+    history = [one for one in history if one.purpose != "backfill"]
     if history and history[-1].purpose == "rollback" and history[-1].state != "succeeded":
         return history[-1]
     stack: list[Deployment] = []

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, assert_never
 from pydantic import Field
 
 from slipway.documents import Document
+from slipway.request import DagRequest
 
 
 class ApplyInfrastructure(Document):
@@ -75,11 +76,24 @@ class FlipPointer(Document):
     replaces: str | None  # the version the pointer named before
 
 
+class BackfillDates(Document):
+    """Have Airflow run logical dates of one DAG, oldest first, and no others; done when each of them succeeded."""
+
+    kind: Literal["backfill"] = "backfill"
+    request: DagRequest
+    dates: tuple[str, ...]  # logical dates, ISO 8601 in UTC
+    leaves: tuple[str, ...]  # logical dates between the first and the last that are not run
+    parallel: int  # runs at the same time
+    version: str  # that the runs are pinned to
+    mark: str  # that the runs carry, so that they are known again
+
+
 Step = Annotated[
-    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | PublishSlot | FlipPointer,
+    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | PublishSlot | FlipPointer | BackfillDates,
     Field(discriminator="kind"),
 ]
-StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip"]
+StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip", "backfill"]
+BACKFILL_KINDS: frozenset[StepKind] = frozenset({"backfill"})  # of plans that a release is no part of
 
 
 def summarise(step: Step) -> str:
@@ -107,6 +121,10 @@ def summarise(step: Step) -> str:
             return f"point {len(step.dag_ids)} DAGs at {step.version}" + (
                 f" (was {step.replaces}){gone}" if step.replaces else ""
             )
+        case BackfillDates():
+            left = f", {len(step.leaves)} between them left out" if step.leaves else ""
+            span = step.dates[0][:10] if len(step.dates) == 1 else f"{step.dates[0][:10]} to {step.dates[-1][:10]}"
+            return f"run {len(step.dates)} date(s) of {step.request.dag_id}, {span}, {step.parallel} at a time{left}"
         case _:
             assert_never(step)
 
@@ -114,7 +132,7 @@ def summarise(step: Step) -> str:
 def is_reversible(step: Step) -> bool:
     """Return whether a rollback undoes the step. Migrations are expand-only: they stay, and old code keeps working."""
     match step:
-        case ApplyInfrastructure() | MigrateWarehouse():
+        case ApplyInfrastructure() | MigrateWarehouse() | BackfillDates():
             return False
         case UploadVersion() | BuildSlot() | PublishSlot() | FlipPointer():
             return True
