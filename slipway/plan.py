@@ -29,7 +29,7 @@ from slipway.step import (
     Step,
     StepKind,
     UploadVersion,
-    summarise,
+    summarise_backfill,
 )
 
 Purpose = Literal["deploy", "rollback", "backfill"]
@@ -69,7 +69,7 @@ class Plan(Document):
     def reason(self) -> str:
         """Why the plan is what it is, in a sentence."""
         if self.purpose == "backfill":
-            return "; ".join(summarise(step) for step in self.steps) if self.steps else "nothing is left to backfill"
+            return summarise_backfill(self.steps)
         if self.is_empty:
             return f"release {short(self.release)} is already live in {self.environment}"
         if self.replaces is None:

@@ -129,6 +129,15 @@ def summarise(step: Step) -> str:
             assert_never(step)
 
 
+def summarise_backfill(steps: tuple[Step, ...]) -> str:
+    """Return in a sentence what the steps of a backfill do together."""
+    chunks = [step for step in steps if isinstance(step, BackfillDates)]
+    if not chunks:
+        return "nothing is left to backfill"
+    dates, request = sum(len(step.dates) for step in chunks), chunks[0].request
+    return f"{dates} date(s) of {request.dag_id} from {request.since} to {request.until}"
+
+
 def is_reversible(step: Step) -> bool:
     """Return whether a rollback undoes the step. Migrations are expand-only: they stay, and old code keeps working."""
     match step:
