@@ -22,15 +22,17 @@ from slipway.errors import Interrupted, Locked, SlipwayError, Stale, Verificatio
 from slipway.observation import Observation
 from slipway.patience import Patience
 from slipway.plan import Plan, moved_by_others
-from slipway.ports import Effects, Journal, Lease, Outcome, Progress
+from slipway.ports import Backfills, Effects, Journal, Lease, Outcome, Progress
 from slipway.release import short
 from slipway.step import (
+    AdoptModel,
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RebuildModel,
     Step,
     StepKind,
     UploadVersion,
@@ -205,7 +207,11 @@ def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
         case FlipPointer():
             return effects.orchestrator.is_live(step)
         case BackfillDates():
-            return effects.backfills.is_filled(step)
+            return _backfills(effects).is_filled(step)
+        case RebuildModel():
+            return _backfills(effects).is_rebuilt(step)
+        case AdoptModel():
+            return _backfills(effects).is_adopted(step)
         case _:
             assert_never(step)
 
@@ -226,9 +232,19 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
         case FlipPointer():
             return effects.orchestrator.flip(step, progress)
         case BackfillDates():
-            return effects.backfills.fill(step, progress)
+            return _backfills(effects).fill(step, progress)
+        case RebuildModel():
+            return _backfills(effects).rebuild(step, progress)
+        case AdoptModel():
+            return _backfills(effects).adopt(step, progress)
         case _:
             assert_never(step)
+
+
+def _backfills(effects: Effects) -> Backfills:
+    if effects.backfills is None:
+        raise AssertionError("no plan of a release holds a step of a backfill")
+    return effects.backfills
 
 
 def _patiently(call: Callable[[], _T], around: Surroundings) -> _T:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
+from typing import TypeVar
 
 from slipway import config
 from slipway.adapters import dag_gate, migration_lint
@@ -38,6 +39,7 @@ from slipway.site import Role, Site
 from slipway.step import ApplyInfrastructure
 
 Progress = Callable[[str], None]
+_Slots = TypeVar("_Slots", bound=DbtSlots)
 DAG_GATE_TIMEOUT_S = 30  # a file may take to import
 CHECKED_BY = (
     "requirements/airflow.txt",
@@ -94,18 +96,23 @@ class Operation:
                 address=site.address,
                 key_file=site.secret_file(environment.warehouse.deployer.private_key),
             ),
-            slots=DbtSlots(
-                environment,
-                self.tree / "dbt",
-                site.build / environment.name / "dbt",
-                session=site.session,
-                facts=site.warehouse,
-                publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse),
-                bucket=site.bucket,
-                address=site.address,
-                key_file=site.secret_file(environment.warehouse.transformer.private_key),
-            ),
+            slots=self.slots(DbtSlots),
             orchestrator=DagPointer(site.bucket, site.airflow, timeout_s=environment.timeouts.flip_s),
+        )
+
+    def slots(self, kind: type[_Slots]) -> _Slots:
+        """Return what builds the release's dbt project into slots, as one of the adapters that do."""
+        site, environment = self.site, self.site.environment
+        return kind(
+            environment,
+            self.tree / "dbt",
+            site.build / environment.name / "dbt",
+            session=site.session,
+            facts=site.warehouse,
+            publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse),
+            bucket=site.bucket,
+            address=site.address,
+            key_file=site.secret_file(environment.warehouse.transformer.private_key),
         )
 
     def examine(self, purpose: Purpose, *, reviewed: Plan | None = None) -> tuple[Observation, Plan]:

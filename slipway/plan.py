@@ -20,12 +20,14 @@ from slipway.observation import Base, InfrastructureFacts, Observation, moved
 from slipway.policy import LANES, Lane
 from slipway.release import Provenance, Release, Version, short, version_archive
 from slipway.step import (
+    AdoptModel,
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RebuildModel,
     Step,
     StepKind,
     UploadVersion,
@@ -169,8 +171,22 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
             return before, now.model_copy(update=back) if done else now
         case BackfillDates():
             return before, now
+        case RebuildModel():
+            return _without_slot(before, step.aside), _without_slot(now, step.aside)
+        case AdoptModel():
+            return _apart_from_adoption(step, before, now)
         case _:
             assert_never(step)
+
+
+def _apart_from_adoption(step: AdoptModel, before: Base, now: Base) -> tuple[Base, Base]:
+    """Return both bases without the two slots, when one of them is what readers see: either may be being filled."""
+    is_between = now.published is not None and now.published.slot in (step.slot, step.aside)
+    published = before.published if is_between else now.published
+    now = now.model_copy(update={"published": published})
+    for slot in (step.slot, step.aside):
+        before, now = _without_slot(before, slot), _without_slot(now, slot)
+    return before, now
 
 
 def _without_scripts(base: Base, scripts: Collection[str]) -> Base:

@@ -12,12 +12,14 @@ from typing import Any, Protocol
 from slipway.deployment import Event, EventKind
 from slipway.observation import Observation
 from slipway.step import (
+    AdoptModel,
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RebuildModel,
     UploadVersion,
 )
 
@@ -91,21 +93,19 @@ class Orchestrator(Protocol):
 
 
 class Backfills(Protocol):
-    """Has logical dates of a DAG run."""
+    """Has past dates of a DAG run, and past days of a model built."""
 
     def is_filled(self, step: BackfillDates) -> bool: ...
 
     def fill(self, step: BackfillDates, progress: Progress) -> Outcome: ...
 
+    def is_rebuilt(self, step: RebuildModel) -> bool: ...
 
-class NoBackfills:
-    """What a release has in place of `Backfills`: no plan of one holds such a step."""
+    def rebuild(self, step: RebuildModel, progress: Progress) -> Outcome: ...
 
-    def is_filled(self, step: BackfillDates) -> bool:
-        raise AssertionError(f"no release runs dates of {step.request.dag_id} again")
+    def is_adopted(self, step: AdoptModel) -> bool: ...
 
-    def fill(self, step: BackfillDates, progress: Progress) -> Outcome:
-        raise AssertionError(f"no release runs dates of {step.request.dag_id} again")
+    def adopt(self, step: AdoptModel, progress: Progress) -> Outcome: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Effects:
     migrations: Migrations
     slots: Slots
     orchestrator: Orchestrator
-    backfills: Backfills = field(default_factory=NoBackfills)
+    backfills: Backfills | None = None  # a release has none
 
 
 class Journal(Protocol):

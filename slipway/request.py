@@ -36,3 +36,24 @@ class DagRequest(Document):
         if self.until < self.since:
             raise ValueError(f"--from {self.since} is later than --to {self.until}")
         return self
+
+
+class ModelRequest(Document):
+    """A dbt model and what is built from it, for the days from `since` to `until`, both included.
+
+    A microbatch model is run for these days alone; every other one is built whole, and the dates are for the record.
+
+    Attributes:
+        chunk_days: how many days one run of dbt takes.
+    """
+
+    model: str
+    since: date
+    until: date
+    chunk_days: int = Field(default=CHUNK_DAYS, ge=1)
+
+    @model_validator(mode="after")
+    def _goes_forward(self) -> Self:
+        if self.until < self.since:
+            raise ValueError(f"--from {self.since} is later than --to {self.until}")
+        return self
