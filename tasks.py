@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import approval, audit, dags, deploy, infra, lock, sandbox
+from slipway.tasks import approval, audit, backfill, dags, deploy, infra, lock, sandbox
 
 namespace = Collection(
     deploy.deploy,
@@ -16,6 +16,7 @@ namespace = Collection(
     deploy.history,
     Collection("approval", approval.request, approval.review),
     Collection.from_module(audit, name="audit"),
+    Collection.from_module(backfill, name="backfill"),
     Collection.from_module(dags, name="dags"),
     Collection.from_module(infra, name="infra"),
     Collection.from_module(lock, name="lock"),

@@ -105,7 +105,7 @@ class Deployment:
 
     id: str
     state: State
-    purpose: Literal["deploy", "rollback"]
+    purpose: Literal["deploy", "rollback", "backfill"]
     plan: str
     release: str
     version: str

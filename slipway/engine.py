@@ -22,13 +22,17 @@ from slipway.errors import Interrupted, Locked, SlipwayError, Stale, Verificatio
 from slipway.observation import Observation
 from slipway.patience import Patience
 from slipway.plan import Plan, moved_by_others
-from slipway.ports import Effects, Journal, Lease, Outcome, Progress
+from slipway.ports import Backfills, Effects, Journal, Lease, Outcome, Progress
+from slipway.release import short
 from slipway.step import (
+    AdoptModel,
     ApplyInfrastructure,
+    BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RebuildModel,
     Step,
     StepKind,
     UploadVersion,
@@ -202,6 +206,12 @@ def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
             return effects.slots.is_published(step)
         case FlipPointer():
             return effects.orchestrator.is_live(step)
+        case BackfillDates():
+            return _backfills(effects).is_filled(step)
+        case RebuildModel():
+            return _backfills(effects).is_rebuilt(step)
+        case AdoptModel():
+            return _backfills(effects).is_adopted(step)
         case _:
             assert_never(step)
 
@@ -221,8 +231,20 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
             return effects.slots.publish(step, progress)
         case FlipPointer():
             return effects.orchestrator.flip(step, progress)
+        case BackfillDates():
+            return _backfills(effects).fill(step, progress)
+        case RebuildModel():
+            return _backfills(effects).rebuild(step, progress)
+        case AdoptModel():
+            return _backfills(effects).adopt(step, progress)
         case _:
             assert_never(step)
+
+
+def _backfills(effects: Effects) -> Backfills:
+    if effects.backfills is None:
+        raise AssertionError("no plan of a release holds a step of a backfill")
+    return effects.backfills
 
 
 def _patiently(call: Callable[[], _T], around: Surroundings) -> _T:
@@ -243,8 +265,15 @@ def _stop_if_asked(number: int, plan: Plan, around: Surroundings) -> None:
         before = "the steps before it stand" if number > 1 else "nothing was done"
         raise Interrupted(
             f"stopped before step {number} of {len(plan.steps)}; {before}",
-            fix=f"invoke {plan.purpose} --env {plan.environment}",
+            fix=_again(plan),
         )
+
+
+def _again(plan: Plan) -> str:
+    """Return the command that goes on with a plan."""
+    if plan.purpose == "backfill":
+        return f"invoke backfill.run --env {plan.environment} --plan {short(plan.id)}"
+    return f"invoke {plan.purpose} --env {plan.environment}"
 
 
 def _refuse_more_to_do(again: Plan, environment: str) -> None:

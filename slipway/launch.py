@@ -1,6 +1,6 @@
 """The way of a deployment, from an open environment to what is live and signed: lease, examine, gates, apply, seal.
 
-`deploy` and `rollback` walk it alike; they differ in the release and in the purpose of the plan.
+`deploy`, `rollback` and `backfill` walk it alike; they differ in the release and in the purpose of the plan.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from slipway import engine, gate
 from slipway.deployment import Deployment, fold
@@ -22,7 +22,7 @@ from slipway.evidence import ended
 from slipway.gate import Verdict
 from slipway.observation import Observation
 from slipway.operation import Operation
-from slipway.plan import Plan, moved_by_others
+from slipway.plan import Plan, Purpose, moved_by_others
 from slipway.ports import Journal, Lease
 from slipway.record import Record
 from slipway.release import short
@@ -54,7 +54,7 @@ class Order:
         names_target: whether a rollback was told where to; without, giving it twice would go back twice.
     """
 
-    purpose: Literal["deploy", "rollback"]
+    purpose: Purpose
     choose: Callable[[], Operation]
     plan: Plan | None = None
     breaks_glass: bool = False
@@ -169,7 +169,7 @@ def _resumption(record: Record, operation: Operation, order: Order, listener: Li
         plan = record.site.bucket.plan(last.plan)
     except ConfigurationError:  # another Slipway made it, or nobody kept it
         return None
-    if not record.may_go_on(last, plan):
+    if not operation.goes_on_with(plan) or not record.may_go_on(last, plan):
         return None
     if moved_by_others(plan, operation.observer.observe(infrastructure=False).base, begun=last.begun):
         return None
@@ -224,12 +224,6 @@ def _apply(
 ) -> Deployment:
     plan = work.plan
     record.site.session.guard = lease.check  # inside steps too, not only before them
-    touches_infrastructure = any(step.kind == "infra" for step in plan.steps)
-
-    def look_again() -> tuple[Observation, Plan]:
-        seen = operation.observer.observe(infrastructure=touches_infrastructure)
-        return seen, operation.plan_on(seen, plan.dag_ids, plan.purpose)
-
     return engine.apply(
         work,
         engine.Surroundings(
@@ -237,7 +231,7 @@ def _apply(
             journal=record.anchored(journal),
             lease=lease,
             observe_base=lambda: operation.observer.observe(infrastructure=False),
-            look_again=look_again,
+            look_again=lambda: operation.look_again(plan),
             listener=listener,
             is_stopping=is_stopping,
         ),
@@ -278,7 +272,8 @@ def refuse_other_plan(reviewed: Plan, now: Plan) -> None:
     raise Stale(
         f"plan {short(reviewed.id)} is not what would be done now; nothing was changed:\n  "
         + "\n  ".join(said or ["what its steps say"]),
-        fix=f"invoke plan --env {reviewed.environment}, and have that one approved",
+        fix=f"invoke {'backfill.plan' if reviewed.purpose == 'backfill' else 'plan'} --env {reviewed.environment}, and "
+        "have that one approved",
     )
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
-from typing import Literal
+from typing import TypeVar
 
 from slipway import config
 from slipway.adapters import dag_gate, migration_lint
@@ -30,7 +30,7 @@ from slipway.documents import canonical
 from slipway.errors import ConfigurationError
 from slipway.gate import CheckReport, Problem
 from slipway.observation import InfrastructureFacts, Observation
-from slipway.plan import Plan, build_plan
+from slipway.plan import Plan, Purpose, build_plan
 from slipway.ports import Effects
 from slipway.release import Provenance, Release, Version, version_of
 from slipway.sandbox.environment import ensure_airflow
@@ -39,6 +39,7 @@ from slipway.site import Role, Site
 from slipway.step import ApplyInfrastructure
 
 Progress = Callable[[str], None]
+_Slots = TypeVar("_Slots", bound=DbtSlots)
 DAG_GATE_TIMEOUT_S = 30  # a file may take to import
 CHECKED_BY = (
     "requirements/airflow.txt",
@@ -95,23 +96,26 @@ class Operation:
                 address=site.address,
                 key_file=site.secret_file(environment.warehouse.deployer.private_key),
             ),
-            slots=DbtSlots(
-                environment,
-                self.tree / "dbt",
-                site.build / environment.name / "dbt",
-                session=site.session,
-                facts=site.warehouse,
-                publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse),
-                bucket=site.bucket,
-                address=site.address,
-                key_file=site.secret_file(environment.warehouse.transformer.private_key),
-            ),
+            slots=self.slots(DbtSlots),
             orchestrator=DagPointer(site.bucket, site.airflow, timeout_s=environment.timeouts.flip_s),
         )
 
-    def examine(
-        self, purpose: Literal["deploy", "rollback"], *, reviewed: Plan | None = None
-    ) -> tuple[Observation, Plan]:
+    def slots(self, kind: type[_Slots]) -> _Slots:
+        """Return what builds the release's dbt project into slots, as one of the adapters that do."""
+        site, environment = self.site, self.site.environment
+        return kind(
+            environment,
+            self.tree / "dbt",
+            site.build / environment.name / "dbt",
+            session=site.session,
+            facts=site.warehouse,
+            publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse),
+            bucket=site.bucket,
+            address=site.address,
+            key_file=site.secret_file(environment.warehouse.transformer.private_key),
+        )
+
+    def examine(self, purpose: Purpose, *, reviewed: Plan | None = None) -> tuple[Observation, Plan]:
         """Check the release and observe the environment at the same time, and return the plan that follows.
 
         Args:
@@ -125,7 +129,16 @@ class Operation:
             seen = seen.model_copy(update={"infrastructure": _as_reviewed(reviewed, seen.infrastructure)})
         return seen, self.plan_on(seen, dag_ids, purpose)
 
-    def plan_on(self, seen: Observation, dag_ids: tuple[str, ...], purpose: Literal["deploy", "rollback"]) -> Plan:
+    def look_again(self, plan: Plan) -> tuple[Observation, Plan]:
+        """Observe the environment, and return what is left to do once the plan was applied."""
+        seen = self.observer.observe(infrastructure=any(step.kind == "infra" for step in plan.steps))
+        return seen, self.plan_on(seen, plan.dag_ids, plan.purpose)
+
+    def goes_on_with(self, plan: Plan) -> bool:
+        """Return whether an unfinished plan of the same purpose and version is this operation's."""
+        return True
+
+    def plan_on(self, seen: Observation, dag_ids: tuple[str, ...], purpose: Purpose) -> Plan:
         """Return the plan that follows from an observation."""
         return build_plan(
             self.release,

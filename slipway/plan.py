@@ -20,23 +20,28 @@ from slipway.observation import Base, InfrastructureFacts, Observation, moved
 from slipway.policy import LANES, Lane
 from slipway.release import Provenance, Release, Version, short, version_archive
 from slipway.step import (
+    AdoptModel,
     ApplyInfrastructure,
+    BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RebuildModel,
     Step,
     StepKind,
     UploadVersion,
+    summarise_backfill,
 )
 
+Purpose = Literal["deploy", "rollback", "backfill"]
 STAYING_LANES: tuple[Lane, ...] = ("migration", "infra")  # that a rollback leaves as they are
 
 
 class Plan(Document):
     """What will be done to an environment, in order. Its id is its digest."""
 
-    purpose: Literal["deploy", "rollback"]
+    purpose: Purpose
     environment: str
     release: str
     version: str
@@ -65,6 +70,8 @@ class Plan(Document):
     @property
     def reason(self) -> str:
         """Why the plan is what it is, in a sentence."""
+        if self.purpose == "backfill":
+            return summarise_backfill(self.steps)
         if self.is_empty:
             return f"release {short(self.release)} is already live in {self.environment}"
         if self.replaces is None:
@@ -84,7 +91,7 @@ def build_plan(
     configuration: str,
     after: str | None = None,
     commits: tuple[Provenance, ...] = (),
-    purpose: Literal["deploy", "rollback"] = "deploy",
+    purpose: Purpose = "deploy",
     once_live: Collection[str] = (),
 ) -> Plan:
     """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects.
@@ -162,8 +169,24 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
             done = (now.version, now.archive_sha256) == (step.version, step.archive_sha256)
             back = {"version": before.version, "archive_sha256": before.archive_sha256}
             return before, now.model_copy(update=back) if done else now
+        case BackfillDates():
+            return before, now
+        case RebuildModel():
+            return _without_slot(before, step.aside), _without_slot(now, step.aside)
+        case AdoptModel():
+            return _apart_from_adoption(step, before, now)
         case _:
             assert_never(step)
+
+
+def _apart_from_adoption(step: AdoptModel, before: Base, now: Base) -> tuple[Base, Base]:
+    """Return both bases without the two slots, when one of them is what readers see: either may be being filled."""
+    is_between = now.published is not None and now.published.slot in (step.slot, step.aside)
+    published = before.published if is_between else now.published
+    now = now.model_copy(update={"published": published})
+    for slot in (step.slot, step.aside):
+        before, now = _without_slot(before, slot), _without_slot(now, slot)
+    return before, now
 
 
 def _without_scripts(base: Base, scripts: Collection[str]) -> Base:

@@ -135,11 +135,13 @@ class EnvironmentRules(Document):
         after: the environment in which a release must have succeeded before.
         lanes: what each lane needs; all are named where `after` is, elsewhere one that is not needs only its gates.
         rollback: what going back needs.
+        backfill: what running past dates again needs.
     """
 
     after: Literal["dev", "staging"] | None = None
     lanes: dict[Lane, LaneRule] = Field(default_factory=dict)
     rollback: LaneRule = LaneRule()
+    backfill: LaneRule = LaneRule()
 
 
 class Policy(Document):
@@ -176,7 +178,7 @@ class Policy(Document):
                 if lane not in rules.lanes:
                     yield f"environments.{environment}.lanes.{lane}: required key is missing"
             named: dict[str, LaneRule] = {f"lanes.{lane}": rule for lane, rule in rules.lanes.items()}
-            for place, rule in {**named, "rollback": rules.rollback}.items():
+            for place, rule in {**named, "rollback": rules.rollback, "backfill": rules.backfill}.items():
                 for stranger in sorted(set(rule.approvers) - set(self.people)):
                     yield f"environments.{environment}.{place}.approvers: {stranger!r} is nobody"
                 able = len(rule.approvers or self.people)
@@ -199,10 +201,13 @@ class Policy(Document):
         return found or EnvironmentRules()
 
     def asks(
-        self, environment: str, *, purpose: Literal["deploy", "rollback"], lanes: Iterable[Lane]
+        self, environment: str, *, purpose: Literal["deploy", "rollback", "backfill"], lanes: Iterable[Lane]
     ) -> tuple[tuple[str, LaneRule], ...]:
-        """Return what each lane of a plan needs in `environment`; a rollback needs one thing whatever its lanes."""
+        """Return what each lane of a plan needs in `environment`; a rollback or a backfill needs one thing whatever its
+        lanes."""
         rules = self.rules(environment)
+        if purpose == "backfill":
+            return (("backfill", rules.backfill),)
         if purpose == "rollback":
             return (("rollback", rules.rollback),)
         return tuple((lane, rules.lanes.get(lane, LaneRule())) for lane in lanes)

@@ -12,11 +12,14 @@ from typing import Any, Protocol
 from slipway.deployment import Event, EventKind
 from slipway.observation import Observation
 from slipway.step import (
+    AdoptModel,
     ApplyInfrastructure,
+    BackfillDates,
     BuildSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RebuildModel,
     UploadVersion,
 )
 
@@ -89,6 +92,22 @@ class Orchestrator(Protocol):
     def flip(self, step: FlipPointer, progress: Progress) -> Outcome: ...
 
 
+class Backfills(Protocol):
+    """Has past dates of a DAG run, and past days of a model built."""
+
+    def is_filled(self, step: BackfillDates) -> bool: ...
+
+    def fill(self, step: BackfillDates, progress: Progress) -> Outcome: ...
+
+    def is_rebuilt(self, step: RebuildModel) -> bool: ...
+
+    def rebuild(self, step: RebuildModel, progress: Progress) -> Outcome: ...
+
+    def is_adopted(self, step: AdoptModel) -> bool: ...
+
+    def adopt(self, step: AdoptModel, progress: Progress) -> Outcome: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Effects:
     """Every port that changes something, one per kind of thing changed."""
@@ -98,6 +117,7 @@ class Effects:
     migrations: Migrations
     slots: Slots
     orchestrator: Orchestrator
+    backfills: Backfills | None = None  # a release has none
 
 
 class Journal(Protocol):

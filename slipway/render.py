@@ -74,8 +74,19 @@ def plan_document(plan: Plan, obstacles: Iterable[Result], history: Sequence[Dep
             }
             for number, step in enumerate(plan.steps, start=1)
         ],
-        "blockers": [_gate(one) for one in obstacles],
+        "blockers": blockers_document(obstacles),
     }
+
+
+def blockers_document(obstacles: Iterable[Result]) -> list[dict[str, Any]]:
+    """Return the gates that are not open, as every `plan --json` prints them."""
+    return [_gate(one) for one in obstacles]
+
+
+def show_obstacles(obstacles: Iterable[Result]) -> None:
+    """Print the gates that are not open, for people."""
+    for one in obstacles:
+        out().print(f"{_STATES[one.state]} {one.id}: {escape(one.reason)}\n  fix: {escape(one.fix or '')}")
 
 
 def _gate(result: Result) -> dict[str, Any]:
@@ -100,8 +111,7 @@ def show_plan(plan: Plan, obstacles: Sequence[Result], history: Sequence[Deploym
         console.print(
             f"  [dim]{commit.commit[:12]}[/] {escape(commit.subject)} [dim]{escape(', '.join(commit.authors))}[/]"
         )
-    for one in obstacles:
-        console.print(f"{_STATES[one.state]} {one.id}: {escape(one.reason)}\n  fix: {escape(one.fix or '')}")
+    show_obstacles(obstacles)
 
 
 def plan_lines(plan: Plan) -> list[str]:

@@ -28,6 +28,11 @@ def live_in(seen: Observation) -> Live:
     return Live(version=pointer.version if pointer else None, slot=published.slot if published else None)
 
 
+def releases_in(history: Sequence[Deployment]) -> tuple[Deployment, ...]:
+    """Return the deployments that make a version live: a backfill is neither gone back to nor gone back from."""
+    return tuple(one for one in history if one.purpose != "backfill")
+
+
 def earlier_successes(history: Sequence[Deployment], live: Live) -> tuple[Deployment, ...]:
     """Return the successes that are neither live nor have been rolled back from, newest first.
 
@@ -38,7 +43,7 @@ def earlier_successes(history: Sequence[Deployment], live: Live) -> tuple[Deploy
         history: deployments, oldest first.
     """
     stack: list[Deployment] = []
-    for one in history:
+    for one in releases_in(history):
         if one.state != "succeeded":
             continue
         if one.purpose == "rollback":
@@ -58,8 +63,9 @@ def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment
     Args:
         history: deployments, oldest first.
     """
-    if history and history[-1].purpose == "rollback" and history[-1].state != "succeeded":
-        return history[-1]
+    releases = releases_in(history)
+    if releases and releases[-1].purpose == "rollback" and releases[-1].state != "succeeded":
+        return releases[-1]
     return next(iter(earlier_successes(history, live)), None)
 
 
@@ -80,7 +86,7 @@ def rollback_target(history: Sequence[Deployment], live: Live, *, environment: s
                 fix=f"invoke history --env {environment}",
             )
         return target
-    successes = [one for one in history if one.state == "succeeded"]
+    successes = [one for one in releases_in(history) if one.state == "succeeded"]
     reachable = [*(one for one in reversed(successes) if live.is_all_of(one)), *earlier_successes(history, live)]
     found = {
         one.version: one for one in reversed(reachable) if one.version.startswith(to) or one.release.startswith(to)

@@ -39,3 +39,8 @@ def layers_among(schemas: Iterable[str], slot: str) -> tuple[str, ...]:
     """Return the layers of `slot` among `schemas`, by name."""
     found = (_SCHEMA.fullmatch(schema) for schema in schemas)
     return tuple(sorted(one["layer"] for one in found if one and one["slot"] == slot))
+
+
+def layer_of(schema: str) -> str:
+    """Return the layer that a slot's schema is of, in upper case, e.g. `FINANCE` of `FINANCE__3F2A9C1B`."""
+    return schema.upper().rpartition("__")[0]

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, assert_never
 from pydantic import Field
 
 from slipway.documents import Document
+from slipway.request import DagRequest, ModelRequest
 
 
 class ApplyInfrastructure(Document):
@@ -75,11 +76,62 @@ class FlipPointer(Document):
     replaces: str | None  # the version the pointer named before
 
 
+class BackfillDates(Document):
+    """Have Airflow run logical dates of one DAG, oldest first, and no others; done when each of them succeeded."""
+
+    kind: Literal["backfill"] = "backfill"
+    request: DagRequest
+    dates: tuple[str, ...]  # logical dates, ISO 8601 in UTC
+    leaves: tuple[str, ...]  # logical dates between the first and the last that are not run
+    parallel: int  # runs at the same time
+    version: str  # that the runs are pinned to
+    mark: str  # that the runs carry, so that they are known again
+
+
+class RebuildModel(Document):
+    """Build a model, what it is built from and what is built from it, in a clone of the published slot."""
+
+    kind: Literal["rebuild"] = "rebuild"
+    request: ModelRequest
+    slot: str  # that readers see
+    aside: str  # the clone
+    release: str
+    is_microbatch: bool
+    relations: tuple[str, ...]  # `LAYER.NAME` of every table that is built
+    mark: str
+
+
+class AdoptModel(Document):
+    """Show readers the slot that was built aside, take its tables over into their own slot, and show them that again.
+
+    Both changes of what readers see are swaps of the whole published database.
+    """
+
+    kind: Literal["adopt"] = "adopt"
+    request: ModelRequest
+    slot: str
+    aside: str
+    release: str
+    relations: tuple[str, ...]
+    mark: str
+
+
 Step = Annotated[
-    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | PublishSlot | FlipPointer,
+    ApplyInfrastructure
+    | UploadVersion
+    | MigrateWarehouse
+    | BuildSlot
+    | PublishSlot
+    | FlipPointer
+    | BackfillDates
+    | RebuildModel
+    | AdoptModel,
     Field(discriminator="kind"),
 ]
-StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip"]
+StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip", "backfill", "rebuild", "adopt"]
+BACKFILL_KINDS: frozenset[StepKind] = frozenset(
+    {"backfill", "rebuild", "adopt"}
+)  # of plans that a release is no part of
 
 
 def summarise(step: Step) -> str:
@@ -107,14 +159,35 @@ def summarise(step: Step) -> str:
             return f"point {len(step.dag_ids)} DAGs at {step.version}" + (
                 f" (was {step.replaces}){gone}" if step.replaces else ""
             )
+        case BackfillDates():
+            left = f", {len(step.leaves)} between them left out" if step.leaves else ""
+            span = step.dates[0][:10] if len(step.dates) == 1 else f"{step.dates[0][:10]} to {step.dates[-1][:10]}"
+            return f"run {len(step.dates)} date(s) of {step.request.dag_id}, {span}, {step.parallel} at a time{left}"
+        case RebuildModel():
+            days = f" from {step.request.since} to {step.request.until}" if step.is_microbatch else ", all of it"
+            return f"dbt builds {step.request.model}{days}, with its relatives, in {step.aside}, a clone of {step.slot}"
+        case AdoptModel():
+            return f"compare {step.aside} with {step.slot}, swap it in, and take {len(step.relations)} table(s) over"
         case _:
             assert_never(step)
+
+
+def summarise_backfill(steps: tuple[Step, ...]) -> str:
+    """Return in a sentence what the steps of a backfill do together."""
+    chunks = [step for step in steps if isinstance(step, BackfillDates)]
+    models = [step.request for step in steps if isinstance(step, RebuildModel | AdoptModel)]
+    if models:
+        return f"model {models[0].model} from {models[0].since} to {models[0].until}"
+    if not chunks:
+        return "nothing is left to backfill"
+    dates, request = sum(len(step.dates) for step in chunks), chunks[0].request
+    return f"{dates} date(s) of {request.dag_id} from {request.since} to {request.until}"
 
 
 def is_reversible(step: Step) -> bool:
     """Return whether a rollback undoes the step. Migrations are expand-only: they stay, and old code keeps working."""
     match step:
-        case ApplyInfrastructure() | MigrateWarehouse():
+        case ApplyInfrastructure() | MigrateWarehouse() | BackfillDates() | RebuildModel() | AdoptModel():
             return False
         case UploadVersion() | BuildSlot() | PublishSlot() | FlipPointer():
             return True

@@ -264,6 +264,23 @@ class Airflow:
 
     # ---- the one way out
 
+    def ask(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Return what a path answers."""
+        return self._get(path, params)
+
+    def rows(self, path: str, key: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        """Yield every row that a path lists under `key`, page by page."""
+        return self._rows(path, key, params)
+
+    def act(
+        self, method: str, path: str, *, json: Mapping[str, Any] | None = None, allowed: tuple[int, ...] = ()
+    ) -> Answer:
+        """Return the answer to a request that changes something, once; those of `allowed` are no errors.
+
+        Side effects: those of the request.
+        """
+        return self._act(method, path, json=json, allowed=allowed)
+
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -18,7 +18,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -169,22 +169,15 @@ class DbtSlots:
         selection = ["--full-refresh"]
         if state is not None:
             selection += ["--select", "state:modified+", "config.materialized:view", "--state", str(state)]
-        code, lines = _dbt(
-            "build",
+        return dbt_run(
+            ("build", *selection),
             self._project,
             self._work,
             profile,
-            *selection,
-            on_line=lambda line: _report(line, progress),
+            progress=progress,
             timeout_s=self._environment.timeouts.build_s,
             watch=self._session.require_answer,
         )
-        self._session.require_answer()
-        results = self._results() if code in (0, 1) else []
-        failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
-        if code or failed or not results:
-            raise _failure(failed, lines)
-        return results
 
     @property
     def _slots_table(self) -> str:
@@ -264,12 +257,49 @@ class DbtSlots:
             [step.slot, step.release, ground],
         )
 
-    def _results(self) -> list[dict[str, Any]]:
-        try:
-            content = json.loads((self._work / "target" / "run_results.json").read_text())
-        except FileNotFoundError:
-            return []
-        return list(content["results"])
+
+def dbt_run(
+    words: Sequence[str],
+    project: Path,
+    work: Path,
+    profile: Mapping[str, str],
+    *,
+    progress: Progress,
+    timeout_s: float,
+    watch: Callable[[], None],
+) -> list[dict[str, Any]]:
+    """Run dbt with a command and its options, and return the results of its nodes.
+
+    Raises:
+        StepFailed: a model or a data test failed, or dbt ran none.
+        Unavailable: the warehouse was lost meanwhile.
+
+    Side effects: those of the command, and files under `work`.
+    """
+    code, lines = _dbt(
+        words[0],
+        project,
+        work,
+        profile,
+        *words[1:],
+        on_line=lambda line: _report(line, progress),
+        timeout_s=timeout_s,
+        watch=watch,
+    )
+    watch()
+    results = _results(work) if code in (0, 1) else []
+    failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
+    if code or failed or not results:
+        raise _failure(failed, lines)
+    return results
+
+
+def _results(work: Path) -> list[dict[str, Any]]:
+    try:
+        content = json.loads((work / "target" / "run_results.json").read_text())
+    except FileNotFoundError:
+        return []
+    return list(content["results"])
 
 
 def _dbt(

@@ -334,6 +334,10 @@ class ReleaseBucket:
         """Keep a plan file of Terraform's under the digest of what it would change."""
         self._put(f"terraform-plans/{digest}.tfplan", content)
 
+    def put_wish(self, mark: str, content: bytes) -> None:
+        """Keep what somebody wants of the backfill with this mark."""
+        self._put(f"backfills/{mark}.json", content)
+
     def _get(self, key: str) -> tuple[bytes, str] | None:
         def read() -> tuple[bytes, str] | None:
             answer = self._ask(key)

@@ -64,9 +64,10 @@ def approve(_: Context, env: str, plan: str, reason: str, break_glass: bool = Fa
     render.show_signed_plan(found)
     verb = "broke the glass for" if break_glass else "approved"
     flag = " --break-glass" if break_glass else ""
+    command = "backfill.run" if found.purpose == "backfill" else "deploy"
     render.out().print(
         f"{person} {verb} plan {short(found.id)} for {env}, good until it changes or for "
-        f"{_good_for(site.policy, break_glass)}\nnext: invoke deploy --env {env} --plan {short(found.id)}{flag}"
+        f"{_good_for(site.policy, break_glass)}\nnext: invoke {command} --env {env} --plan {short(found.id)}{flag}"
     )
 
 

@@ -10,10 +10,12 @@ import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
 EDGE = {"console.py", "progress.py", "render.py", "site.py", "operation.py", "record.py", "launch.py"}
+EDGE |= {"backfill_operation.py", "backfill_report.py"}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
 
 
 OUTSIDE = tuple(f"slipway.{name}" for name in ("tasks", "sandbox", "engine", "site", "operation", "record", "launch"))
+OUTSIDE += ("slipway.backfill_operation",)
 
 
 def imports_of(path: Path) -> set[str]:

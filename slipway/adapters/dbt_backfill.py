@@ -1,0 +1,218 @@
+"""The backfill of a dbt model: built aside, compared, swapped in (docs/adr/0020-backfills.md).
+
+Rules:
+- What readers see is never built into. The model is built in a clone of the published slot, whose name is made of the
+  backfill's mark; tests included. What was cloned and is a view names the published slot still, so views are built
+  anew.
+- The slot keeps its name, because the DAGs of the version build into it. So readers are shown the clone, by the
+  publisher's one swap; its tables are taken over into the slot, which nobody sees meanwhile; and a second swap shows
+  readers the slot again.
+- Between the swaps dbt builds in the slot once more, as it does every day: what a scheduled build wrote into it since
+  the clone would otherwise be lost.
+- Killed at any point, readers see one whole slot or the other. While tables are taken over the slot does not count as
+  complete, so a deployment that comes in between builds it from the clone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from slipway.adapters.dbt import DbtSlots, dbt_run, ground_of, variables
+from slipway.adapters.grant import quoted
+from slipway.adapters.slot_totals import compare_totals
+from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
+from slipway.errors import StepFailed
+from slipway.ports import Outcome, Progress
+from slipway.slot import layers_among, schema_in
+from slipway.step import AdoptModel, BuildSlot, PublishSlot, RebuildModel
+
+VIEWS = "config.materialized:view"
+
+
+class ModelBackfills(DbtSlots):
+    """Builds models aside and takes them over."""
+
+    allow: Callable[[str], None] = staticmethod(lambda mark: None)  # raises what must end a build
+
+    def is_rebuilt(self, step: RebuildModel) -> bool:
+        """Probe: the clone was built to the end with every test passed, or was taken over already."""
+        return step.aside in self._facts.read().complete_slots or self._is_taken_over(step.mark)
+
+    def rebuild(self, step: RebuildModel, progress: Progress) -> Outcome:
+        """Build the model in a clone of the published slot; one that was begun is begun anew.
+
+        Raises:
+            StepFailed: the slot is not what readers see, or a model or a data test failed; readers see what they saw.
+            Unavailable: the warehouse was lost meanwhile.
+        """
+        build = BuildSlot(slot=step.aside, release=step.release, clone_from=step.slot)
+        began = time.monotonic()
+        with self._session.noting() as queries:
+            self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
+            self._require_seen(step.slot)
+            self._refuse_published(build)
+            self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
+            self._prepare(build, progress)
+            runs = [self._dbt(step.mark, step.aside, words, progress) for words in _runs_of(step)]
+            self._complete(build, self._ground(step.aside))
+        results = [one for run in runs for one in run]
+        passed = sum(one["status"] in ("success", "pass") for one in results)
+        return Outcome(
+            summary=f"{passed} nodes and tests passed in {step.aside}, a clone of {step.slot}",
+            evidence={
+                "model": step.request.model,
+                "aside": step.aside,
+                "microbatch": step.is_microbatch,
+                "runs_of_dbt": len(runs),
+                "passed": passed,
+                "session": queries.evidence(),
+            },
+            outside_s=time.monotonic() - began,
+        )
+
+    def is_adopted(self, step: AdoptModel) -> bool:
+        """Probe: the tables were taken over, readers see the slot again, and the clone is gone."""
+        return (
+            self._is_taken_over(step.mark)
+            and self._publisher.is_published(self._back(step))
+            and not layers_among(self._facts.schemas(), step.aside)
+        )
+
+    def adopt(self, step: AdoptModel, progress: Progress) -> Outcome:
+        """Compare, swap in, take over, swap back; goes on where an earlier process was.
+
+        Raises:
+            StepFailed: the clone holds fewer rows than may be, or readers see another slot than either.
+        """
+        began, compared = time.monotonic(), dict[str, Any]()
+        with self._session.noting() as queries:
+            if not self._is_taken_over(step.mark):
+                if self._seen() != step.aside:
+                    self._require_seen(step.slot)
+                    progress(f"comparing {step.aside} with {step.slot}")
+                    compared = compare_totals(self._session, self._analytics, step)
+                    show = PublishSlot(slot=step.aside, release=step.release, replaces=step.slot)
+                    self._publisher.publish(show, progress)
+                self._take_over(step, progress)
+            if not self._publisher.is_published(self._back(step)):
+                self._publisher.publish(self._back(step), progress)
+            self._drop(step.aside)
+        return Outcome(
+            summary=f"{len(step.relations)} table(s) taken over into {step.slot}, by two swaps of what readers see",
+            evidence={"slot": step.slot, "aside": step.aside, "compared": compared, **queries.evidence()},
+            outside_s=time.monotonic() - began,
+        )
+
+    # ---- the parts of it
+
+    @property
+    def _analytics(self) -> str:
+        return self._environment.warehouse.analytics_database
+
+    def _seen(self) -> str | None:
+        live = self._facts.published()
+        return live.slot if live else None
+
+    def _require_seen(self, slot: str) -> None:
+        if (seen := self._seen()) != slot:
+            raise StepFailed(
+                f"readers see slot {seen or 'none'}, not {slot}: another deployment changed it",
+                fix="invoke status --env ENV, then invoke deploy --env ENV",
+            )
+
+    def _back(self, step: AdoptModel) -> PublishSlot:
+        return PublishSlot(slot=step.slot, release=step.release, replaces=step.aside)
+
+    def _ground(self, slot: str) -> str:
+        return ground_of(self._project, self._profile(slot))
+
+    def _profile(self, slot: str) -> dict[str, str]:
+        return variables(self._environment, slot, address=self._address, key_file=self._key_file)
+
+    def _dbt(self, mark: str, slot: str, words: Sequence[str], progress: Progress) -> list[dict[str, Any]]:
+        """Run dbt in a slot and return its results. Raises as `rebuild`, and what `allow` raises."""
+
+        def watch() -> None:
+            self._session.require_answer()
+            self.allow(mark)
+
+        return dbt_run(
+            words,
+            self._project,
+            self._work,
+            self._profile(slot),
+            progress=progress,
+            timeout_s=self._environment.timeouts.build_s,
+            watch=watch,
+        )
+
+    def _take_over(self, step: AdoptModel, progress: Progress) -> None:
+        """Fill the slot, which nobody sees, with the tables of the clone; then say that it was done."""
+        self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
+        role = self._environment.warehouse.transformer.role
+        for relation in step.relations:
+            source, target = (_address(self._analytics, relation, slot) for slot in (step.aside, step.slot))
+            progress(f"taking over {relation}")
+            self._session.run(
+                f"CREATE OR REPLACE TABLE {target} CLONE {source}",
+                f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
+            )
+        again = ("build", "--select", f"+{step.request.model}+", VIEWS, "--exclude-resource-type", "unit_test")
+        self._dbt(step.mark, step.slot, again, progress)
+        build = BuildSlot(slot=step.slot, release=step.release, clone_from=None)
+        self._complete(build, self._ground(step.slot))
+        self._session.change(
+            f"INSERT INTO {self._marks_table} (MARK, MODEL, SLOT, ADOPTED_AT) "
+            "SELECT %s, %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ",
+            [step.mark, step.request.model, step.slot],
+        )
+
+    def _drop(self, slot: str) -> None:
+        """Drop a slot that nobody sees; its row first, so that what is half dropped is not complete."""
+        self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [slot])
+        for layer in layers_among(self._facts.schemas(), slot):
+            self._session.run(f"DROP SCHEMA IF EXISTS {self._analytics}.{quoted(schema_in(layer, slot))}")
+
+    @property
+    def _marks_table(self) -> str:
+        return f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.BACKFILLS"
+
+    def _is_taken_over(self, mark: str) -> bool:
+        ops = self._environment.warehouse.ops_database
+        tables = self._session.rows(
+            f"SELECT 1 FROM {ops}.INFORMATION_SCHEMA.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_NAME = 'BACKFILLS'",
+            [OPS_SCHEMA],
+        )
+        return bool(tables) and bool(self._session.rows(f"SELECT 1 FROM {self._marks_table} WHERE MARK = %s", [mark]))
+
+
+def _runs_of(step: RebuildModel) -> Iterator[tuple[str, ...]]:
+    """Yield the arguments of each run of dbt that the build aside is made of.
+
+    A microbatch model is never built with `--full-refresh` for a stretch of time: dbt would throw its other rows away.
+    """
+    model, alone = step.request.model, ("--exclude-resource-type", "unit_test", "snapshot")
+    if not step.is_microbatch:
+        yield ("build", "--full-refresh", "--select", f"+{model}+", VIEWS, *alone)
+        return
+    yield ("build", "--select", f"+{model}", VIEWS, "--exclude", model, *alone)
+    for first, behind in _stretches(step.request.since, step.request.until, step.request.chunk_days):
+        yield ("run", "--select", model, "--event-time-start", f"{first}", "--event-time-end", f"{behind}")
+    yield ("build", "--full-refresh", "--select", f"{model}+", "--exclude", model, *alone)
+    yield ("test", "--select", model, "--exclude-resource-type", "unit_test")
+
+
+def _stretches(since: date, until: date, days: int) -> Iterator[tuple[date, date]]:
+    """Yield stretches of at most so many days, the end of each being the day behind it."""
+    end = until + timedelta(days=1)
+    while since < end:
+        yield since, min(since + timedelta(days=days), end)
+        since += timedelta(days=days)
+
+
+def _address(database: str, relation: str, slot: str) -> str:
+    layer, name = relation.split(".")
+    return f"{database}.{quoted(schema_in(layer, slot))}.{quoted(name)}"
