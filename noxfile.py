@@ -53,7 +53,7 @@ def migrations(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def contract(session: nox.Session) -> None:
-    """The embedded Snowflake against what Snowflake documents."""
+    """The embedded Snowflake against what Snowflake documents: over the wire and in process, or on a real account."""
     _pytest(session, "tests/snowflake")
 
 

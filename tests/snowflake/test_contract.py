@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,21 @@ from .case import Case, Rows, Step
 from .cases import CASES
 from .conftest import Backend
 
+MINIMUM = 230  # cases the contract has at least
+QUIET = ("BEGIN has three spellings", "COMMIT and ROLLBACK outside a transaction do nothing")  # that nothing fails
 ROWS_LOADED = 3  # the column of COPY's answer
 
 
 class Sessions:
     """The sessions of one case, opened when a step first speaks in one."""
 
-    def __init__(self, connect: Callable[..., Any], database: str) -> None:
-        self._connect, self._database = connect, database
+    def __init__(self, backend: Backend, database: str) -> None:
+        self._backend, self._database = backend, database
         self._open: dict[str, Any] = {}
 
     def cursor(self, name: str, role: str = "") -> Any:
         if name not in self._open:
-            self._open[name] = self._connect(
-                user="EMBEDDED", role=role or "ACCOUNTADMIN", database=self._database, schema="S"
-            )
+            self._open[name] = self._backend.connect(role, self._database)
         return self._open[name].cursor()
 
     def close(self) -> None:
@@ -36,10 +36,14 @@ class Sessions:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_snowflake(case: Case, backend: Backend, number: int, files: Path) -> None:
-    database = backend.prepare(number, " ".join(step.sql for step in case.steps).upper())
-    names = {"db": database, "n": number, "files": files}
-    sessions = Sessions(backend.connect, database)
+def test_snowflake(
+    case: Case, backend: Backend, number: int, files: Path, record_property: Any, request: pytest.FixtureRequest
+) -> None:
+    for key, fact in (("case", case.name), ("cites", case.cites), ("unsupported", bool(case.refusals))):
+        record_property(key, fact)
+    record_property("backend", request.node.callspec.id.removesuffix(f"-{case.name}"))
+    names = {**backend.names(number, " ".join(step.sql for step in case.steps).upper()), "files": files}
+    sessions = Sessions(backend, names["db"])
     try:
         for step in case.steps:
             cursor = sessions.cursor(filled(step.session, names), filled(step.role, names))
@@ -81,3 +85,30 @@ def filled(text: str, names: dict[str, Any]) -> str:
 def filled_rows(rows: Rows, names: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Return rows with the names of the case put into their texts."""
     return [tuple(filled(cell, names) if isinstance(cell, str) else cell for cell in row) for row in rows]
+
+
+def test_every_case_cites_a_page_of_the_documentation_it_follows() -> None:
+    assert len(CASES) >= MINIMUM
+    for case in CASES:
+        assert re.fullmatch(r"https://docs\.snowflake\.com/en/[a-z0-9_-]+(/[a-z0-9_-]+)*", case.cites), case
+
+
+def test_no_two_cases_have_one_name() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_every_case_expects_something() -> None:
+    for case in CASES:
+        assert any(_expects(step) for step in case.steps) or case.name in QUIET, case.name
+
+
+def _expects(step: Step) -> bool:
+    wanted = (step.rows, step.holds, step.count, step.loaded, step.columns, step.errno)
+    return any(one is not None for one in wanted)
+
+
+def test_every_refusal_is_asserted_in_its_exact_words() -> None:
+    refusals = [step for case in CASES for step in case.refusals]
+    assert refusals
+    for step in refusals:
+        assert step.text.startswith("Unsupported by the embedded Snowflake: "), step

@@ -18,7 +18,7 @@ from fakesnow import transforms
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake import error, meaning
 from slipway.sandbox.snowflake.information import UNSUPPORTED_VIEWS, relation_sql
 from slipway.sandbox.snowflake.reader import Name, quote_name
 
@@ -37,6 +37,7 @@ class Reference:
 def normalize(expression: exp.Expr) -> exp.Expr:
     """Return `expression` with IDENTIFIER('x') resolved and unquoted names in upper case. Changes it in place."""
     resolved: exp.Expr = expression.transform(lambda node: transforms.identifier(node, None), copy=False)
+    meaning.keep_keys(resolved)
     upper: exp.Expr = resolved.transform(transforms.upper_case_unquoted_identifiers, copy=False)
     return upper
 
@@ -60,10 +61,23 @@ def refuse_unknown(expression: exp.Expr) -> None:
             raise error.unsupported("queries of staged files")
         if table.args.get("when") or table.args.get("changes"):
             raise error.unsupported("time travel (AT, BEFORE, CHANGES)")
+    for flattened in expression.find_all(exp.Explode):
+        _refuse_flatten_options(flattened)
     if expression.find(exp.MatchRecognize):
         raise error.unsupported("MATCH_RECOGNIZE")
     if expression.find(exp.Connect):
         raise error.unsupported("CONNECT BY")
+
+
+def _refuse_flatten_options(flattened: exp.Explode) -> None:
+    """Raise for options of FLATTEN that would not be honoured, and put its input first. Changes it in place."""
+    options = {o.this.name.upper(): o for o in (flattened.this, *flattened.expressions) if isinstance(o, exp.Kwarg)}
+    for name, idle in (("OUTER", "FALSE"), ("RECURSIVE", "FALSE"), ("MODE", "BOTH"), ("PATH", "")):
+        option = options.get(name)
+        if option is not None and option.expression.name.upper() != idle and option.expression.sql().upper() != idle:
+            raise error.unsupported(f"FLATTEN with {name} => {option.expression.sql(dialect='snowflake')}")
+    if "INPUT" in options:
+        flattened.set("this", options["INPUT"])
 
 
 def resolve(session: Session, expression: exp.Expr) -> tuple[Reference, ...]:
@@ -286,6 +300,10 @@ def _replace_session_functions(session: Session, expression: exp.Expr) -> None:
         + "]",
         "LAST_QUERY_ID": session.last_query_id,
     }
+    for call in list(expression.find_all(exp.Anonymous)):
+        if call.name.upper() == "GETVARIABLE":
+            held = session.session_variables.get(call.expressions[0].name.upper())
+            call.replace(sqlglot.parse_one("NULL" if held is None else held.sql, read="snowflake"))
     for node in list(expression.find_all(exp.Func)):
         name = node.name.upper() if isinstance(node, exp.Anonymous) else node.sql_name().upper()
         if name in values and not isinstance(node.parent, exp.Table):

@@ -5,7 +5,7 @@ Rules:
 - sums stay exact: fakesnow's cast of every aggregate to a double is left out, so money adds up to the cent;
 - an explicit cast to VARCHAR(n) cuts the text, as Snowflake does.
 
-Not translated, because DuckDB has no such types: a division and AVG give a double, not a NUMBER of six more digits.
+What the two mean differently is rewritten in `meaning`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ import duckdb
 from fakesnow import transforms as fake
 from sqlglot import exp
 
+from slipway.sandbox.snowflake import meaning
+
 Rewrite = Callable[[exp.Expr], exp.Expr]
 Type = exp.DataType.Type
+_TEXTUAL = (Type.VARCHAR, Type.TEXT)
 
 # made in DuckDB's memory database when an instance opens; overloaded by type: a date stays a date, as in Snowflake
 DATE_TRUNC = "memory.main._sf_date_trunc"
@@ -30,7 +33,8 @@ def creation_sql() -> str:
     kinds = (("DATE", "::DATE"), ("TIMESTAMP", ""), ("TIMESTAMP WITH TIME ZONE", ""))
     truncations = ", ".join(f"(part, value {kind}) AS date_trunc(part, value){cast}" for kind, cast in kinds)
     additions = ", ".join(f"(value {kind}, span INTERVAL) AS (value + span){cast}" for kind, cast in kinds)
-    return f"CREATE OR REPLACE MACRO {DATE_TRUNC}{truncations}; CREATE OR REPLACE MACRO {DATE_ADD}{additions}"
+    dates = f"CREATE OR REPLACE MACRO {DATE_TRUNC}{truncations}; CREATE OR REPLACE MACRO {DATE_ADD}{additions}"
+    return f"{dates}; {meaning.creation_sql()}"
 
 
 def _timestamp(node: exp.Expr) -> exp.Expr:
@@ -38,18 +42,17 @@ def _timestamp(node: exp.Expr) -> exp.Expr:
     return node if isinstance(node, exp.Cast) else fake.to_timestamp(node)
 
 
-def _truncated_date(node: exp.Expr) -> exp.Expr:
-    if not isinstance(node, (exp.DateTrunc, exp.TimestampTrunc)) or node.args.get("zone"):
-        return node
-    unit = node.args["unit"]
-    return exp.Anonymous(this=DATE_TRUNC, expressions=[exp.Literal.string(unit.name.lower()), node.this])
-
-
-def _added_days(node: exp.Expr) -> exp.Expr:
-    if not isinstance(node, exp.DateAdd) or node.unit is None or node.unit.name.upper() not in _DATE_UNITS:
-        return node
-    span = exp.Interval(this=exp.Paren(this=node.expression), unit=exp.Var(this=node.unit.name.upper()))
-    return exp.Anonymous(this=DATE_ADD, expressions=[node.this, span])
+def _keep_dates(statement: exp.Expr) -> None:
+    """Let what is done to dates give dates, from the inside out. Changes the statement in place."""
+    for node in reversed(list(statement.find_all(exp.DateTrunc, exp.TimestampTrunc, exp.DateAdd))):
+        if isinstance(node, exp.DateAdd):
+            if node.unit is None or node.unit.name.upper() not in _DATE_UNITS:
+                continue
+            span = exp.Interval(this=exp.Paren(this=node.expression), unit=exp.Var(this=node.unit.name.upper()))
+            node.replace(exp.Anonymous(this=DATE_ADD, expressions=[node.this, span]))
+        elif not node.args.get("zone"):
+            unit = exp.Literal.string(node.args["unit"].name.lower())
+            node.replace(exp.Anonymous(this=DATE_TRUNC, expressions=[unit, node.this]))
 
 
 def _cut_text(node: exp.Expr) -> exp.Expr:
@@ -58,6 +61,13 @@ def _cut_text(node: exp.Expr) -> exp.Expr:
     if isinstance(node.parent, exp.Left):
         return node
     return exp.Left(this=node, expression=node.to.expressions[0].this.copy())
+
+
+def _trimmed(node: exp.Expr) -> exp.Expr:
+    """TRIM takes anything as text; the characters and the side that were named stay."""
+    if isinstance(node, exp.Trim) and not (isinstance(node.this, exp.Cast) and node.this.to.this in _TEXTUAL):
+        node.set("this", exp.cast(node.this.copy(), "TEXT"))
+    return node
 
 
 def _empty_list(node: exp.Expr) -> exp.Expr:
@@ -85,7 +95,7 @@ _PASSES: tuple[tuple[tuple[type[exp.Expr], ...], Rewrite], ...] = (
     ((exp.DataType,), fake.semi_structured_types),
     ((exp.ParseJSON, exp.Anonymous), fake.try_parse_json),
     ((exp.Split,), fake.split),
-    ((exp.Trim,), fake.trim_cast_varchar),  # before the casts of JSON
+    ((exp.Trim,), _trimmed),  # before the casts of JSON
     ((exp.Bracket,), fake.indices_to_json_extract),  # before regular expressions
     ((exp.JSONExtract,), fake.json_extract_cast_as_varchar),
     ((exp.JSONExtract,), fake.json_extract_cased_as_varchar),
@@ -114,9 +124,7 @@ _PASSES: tuple[tuple[tuple[type[exp.Expr], ...], Rewrite], ...] = (
     ((exp.ObjectAgg,), fake.object_agg),
     ((exp.Array, exp.ArrayConcat, exp.ArrayConstructCompact), fake.array_construct_etc),
     ((exp.DateAdd,), fake.dateadd_string_literal_timestamp_cast),
-    ((exp.DateAdd,), _added_days),
     ((exp.DateDiff,), fake.datediff_string_literal_timestamp_cast),
-    ((exp.DateTrunc, exp.TimestampTrunc), _truncated_date),
     ((exp.GroupConcat,), _empty_list),
     ((exp.Ordered,), _order_by_all),
     ((exp.Anonymous,), fake.haversine),
@@ -130,11 +138,14 @@ _PASSES: tuple[tuple[tuple[type[exp.Expr], ...], Rewrite], ...] = (
 
 def translate(statement: exp.Expr, connection: duckdb.DuckDBPyConnection) -> exp.Expr:
     """Return the DuckDB form of a statement whose names are complete. Changes it in place."""
+    meaning.rewrite(statement)
     present = {type(node) for node in statement.walk()}
     for triggers, rewrite in _PASSES:
         if present.isdisjoint(triggers):
             continue
         statement = statement.transform(rewrite, copy=False)
         present = {type(node) for node in statement.walk()}
+    _keep_dates(statement)
+    meaning.texts(statement)
     translated: exp.Expr = fake.create_table_as(statement, connection)
     return translated

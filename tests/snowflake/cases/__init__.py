@@ -10,6 +10,7 @@ from . import (
     grant,
     information,
     load,
+    meaning,
     merge,
     procedure,
     refusal,
@@ -40,6 +41,7 @@ _PARTS = (
     scripting,
     procedure,
     function,
+    meaning,
     refusal,
 )
 CASES: tuple[Case, ...] = tuple(case for part in _PARTS for case in part.CASES)

@@ -392,10 +392,11 @@ CASES = (
     case(
         "USE ROLE changes what may be done",
         _ROLE,
+        "GRANT ROLE R_{n} TO ROLE {role}",
         "USE ROLE R_{n}",
         value("SELECT CURRENT_ROLE()", "R_{n}"),
         fails("SELECT * FROM {db}.S.T", 2003),
-        "USE ROLE ACCOUNTADMIN",
+        "USE ROLE {role}",
         _END,
         page="sql-reference/sql/grant-role",
     ),

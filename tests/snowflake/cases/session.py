@@ -61,7 +61,7 @@ CASES = (
         "user, role, warehouse and account are told",
         "CREATE WAREHOUSE IF NOT EXISTS WH_{n}",
         "USE WAREHOUSE WH_{n}",
-        value("SELECT CURRENT_USER(), CURRENT_ROLE(), CURRENT_WAREHOUSE()", "EMBEDDED", "ACCOUNTADMIN", "WH_{n}"),
+        value("SELECT CURRENT_USER(), CURRENT_ROLE(), CURRENT_WAREHOUSE()", "{user}", "{role}", "WH_{n}"),
         "DROP WAREHOUSE WH_{n}",
         page="sql-reference/functions/current_role",
     ),
