@@ -224,3 +224,19 @@ def withheld(platform: Platform, *keys: str) -> Iterator[None]:
     finally:
         for key, body in bodies.items():
             platform.s3.put_object(Bucket=SOURCES, Key=key, Body=body)
+
+
+@contextmanager
+def changed_source(platform: Platform, change: str) -> Iterator[None]:
+    """Change the source database for a while."""
+    with platform.source.transaction():
+        table = next(word for word in change.split() if word.startswith("core."))
+        platform.source.execute(f"CREATE TABLE kept AS TABLE {table}")
+        platform.source.execute(change)
+    try:
+        yield
+    finally:
+        with platform.source.transaction():
+            platform.source.execute(f"TRUNCATE {table}")
+            platform.source.execute(f"INSERT INTO {table} TABLE kept")
+            platform.source.execute("DROP TABLE kept")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -18,7 +16,7 @@ from etl.dataset import Dataset, Drop
 from etl.error import CheckError, LoadError
 from etl.ledger import TABLE, pipelines_loaded
 
-from tests.etl.conftest import DAY0, FIRST, HISTORY_DAYS, SOURCES, Platform, delivered, withheld
+from tests.etl.conftest import DAY0, FIRST, HISTORY_DAYS, SOURCES, Platform, changed_source, delivered, withheld
 
 SECOND = FIRST + timedelta(days=1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range((DAY0 - FIRST).days))
@@ -28,22 +26,6 @@ DROPS = tuple(dataset for dataset in catalog.LOADED if isinstance(dataset.source
 
 def by_name(dataset: Dataset) -> str:
     return dataset.pipeline
-
-
-@contextmanager
-def changed_source(platform: Platform, change: str) -> Iterator[None]:
-    """Change the source database for a while."""
-    with platform.source.transaction():
-        table = next(word for word in change.split() if word.startswith("core."))
-        platform.source.execute(f"CREATE TABLE kept AS TABLE {table}")
-        platform.source.execute(change)
-    try:
-        yield
-    finally:
-        with platform.source.transaction():
-            platform.source.execute(f"TRUNCATE {table}")
-            platform.source.execute(f"INSERT INTO {table} TABLE kept")
-            platform.source.execute("DROP TABLE kept")
 
 
 @pytest.mark.parametrize("dataset", FEEDS, ids=by_name)

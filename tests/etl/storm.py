@@ -1,0 +1,422 @@
+"""Sources, runs and what must come of them, in any order: the state machine of `test_storm.py`.
+
+The expectation is kept by a model of its own: plain Python over what was put into the sources, without a line of the
+library. A file counts by what a run saw of it; a feed by what its table holds in the end.
+"""
+
+from __future__ import annotations
+
+import gzip
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import snowflake.connector
+from etl import catalog, checks, extract, files, ledger, load, quarantine, statement
+from etl.batch import Batch
+from etl.connection import warehouse_parameters
+from etl.dataset import Dataset, Drop
+from etl.error import CheckError
+from etl.window import Window
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+
+from tests.etl.conftest import LANDING, RAW, Stored
+from tests.etl.death import POINTS, Died, MortalConnection, Point
+
+FIRST = date(2026, 2, 27)
+DAYS = tuple(FIRST + timedelta(days=n) for n in range(4))
+SOURCES = "etl-storm"
+SCHEMA = "storm"
+LOOKBACK = 1  # days, so that not every run sees every file
+VERSIONS = (1, 2, 3)
+PASSES = 6  # over all days, within which everything must have settled
+
+
+def looking_back(dataset: Dataset) -> Dataset:
+    return replace(dataset, source=replace(dataset.drop, lookback_days=LOOKBACK))
+
+
+RATES, SETTLEMENTS = looking_back(catalog.FX_RATES), looking_back(catalog.SETTLEMENT_FILES)
+TRANSACTIONS = catalog.CARD_TRANSACTIONS
+DATASETS = (RATES, SETTLEMENTS, TRANSACTIONS)
+SERIES = {"fx_rates": RATES, "visa": SETTLEMENTS, "mastercard": SETTLEMENTS}
+
+days, versions, datasets = st.sampled_from(DAYS), st.sampled_from(VERSIONS), st.sampled_from(DATASETS)
+cents = st.one_of(st.integers(-500, 500), st.sampled_from([10**17 - 1, 1 - 10**17])).map(lambda n: Decimal(n) / 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """One content of a partner's file, and what a reader makes of it.
+
+    Attributes:
+        counts: key and amount or rate of each line that counts; None when the whole file is faulty.
+        faulty: True when it belongs into the quarantine.
+    """
+
+    body: bytes
+    counts: tuple[tuple[str, Decimal], ...] | None
+    faulty: bool = False
+
+
+def name_of(series: str, day: date, version: int) -> str:
+    found = next(one for one in SERIES[series].drop.series if one.part == series)
+    return f"{found.prefix}{day}{'' if version == 1 else f'_v{version}'}{found.suffix}"
+
+
+def written(series: str, day: date, lines: list[str]) -> bytes:
+    content = "\n".join([SERIES[series].header, *lines, ""]).encode()
+    return gzip.compress(content, mtime=0) if series != "fx_rates" else content
+
+
+def line_of(series: str, day: date, number: int, amount: Decimal) -> tuple[str, str]:
+    """Return the key and the text of a line; no two files share a key."""
+    if series == "fx_rates":
+        currency = ["USD", "CHF", "GBP"][number]
+        return f"{day}/{currency}", f"{day},EUR,{currency},{amount}"
+    key = f"{series}-{day}-{number}"
+    return key, f"{series},{day},B,{key},{amount},0.10,{amount},EUR"
+
+
+@st.composite
+def sent(draw: st.DrawFn, series: str, day: date) -> Sent:
+    """A file: sound, with a line twice, with faulty lines, or broken as a whole."""
+    amounts = draw(st.lists(cents, min_size=1, max_size=3))
+    keyed = [line_of(series, day, number, amount) for number, amount in enumerate(amounts)]
+    counts = tuple((key, amount) for (key, _), amount in zip(keyed, amounts, strict=True))
+    lines = [text for _, text in keyed]
+    match draw(st.sampled_from(["sound"] * 4 + ["twice", "line", "cut", "header", "encoding", "empty"])):
+        case "sound":
+            return Sent(body=written(series, day, lines), counts=counts)
+        case "twice":
+            return Sent(body=written(series, day, [*lines, lines[0]]), counts=counts)
+        case "line":
+            tolerated = SERIES[series].drop.tolerance.faulty_percent * (len(lines) + 1) >= 100
+            body = written(series, day, [lines[0].replace(",", ";"), *lines])
+            return Sent(body=body, counts=counts if tolerated else None, faulty=True)
+        case "cut":
+            return Sent(body=written(series, day, lines)[:-1], counts=None, faulty=True)
+        case "header":
+            return Sent(body=written(series, day, lines).swapcase(), counts=None, faulty=True)
+        case "encoding":
+            body = b"\xff" + written(series, day, lines)
+            return Sent(body=body, counts=None, faulty=True)
+        case _:
+            return Sent(body=b"", counts=None, faulty=True)
+
+
+@dataclass
+class Pending:
+    """An extract whose load has not come yet, and what of the sources it saw."""
+
+    dataset: Dataset
+    day: date
+    batch: Batch
+    seen: dict[tuple[str, date, int], Sent]
+
+
+@dataclass
+class World:
+    """The servers the storm rages on."""
+
+    source: psycopg.Connection[Any]
+    s3: Any
+    loader: Stored
+    warehouse: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.warehouse = self.connect()
+
+    def connect(self) -> Any:
+        return snowflake.connector.connect(**warehouse_parameters(self.loader, query_tag="slipway/r1/storm"))
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.warehouse.cursor() as cursor:
+            rows: list[tuple[Any, ...]] = cursor.execute(sql).fetchall()
+        return rows
+
+    def clear(self) -> None:
+        """Empty the sources and all that was loaded from them."""
+        with self.source.transaction():
+            self.source.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+            self.source.execute(f"CREATE SCHEMA {SCHEMA}")
+            self.source.execute(f"CREATE TABLE {SCHEMA}.card_transactions (LIKE core.card_transactions)")
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=SOURCES):
+            for entry in page.get("Contents", ()):
+                self.s3.delete_object(Bucket=SOURCES, Key=entry["Key"])
+        for dataset in DATASETS:
+            self.query(f"DELETE FROM {statement.target(dataset, RAW)}")
+        for table in (ledger.TABLE, quarantine.TABLE, quarantine.LINES):
+            self.query(f"DELETE FROM {RAW}.{table}")
+
+    def extract(self, dataset: Dataset, day: date) -> Batch:
+        window = Window.of_day(day, first=FIRST)
+        if isinstance(dataset.source, Drop):
+            return files.extract(
+                self.s3, dataset=dataset, window=window, sources_bucket=SOURCES, landing_bucket=LANDING
+            )
+        return extract.extract(
+            self.source,
+            self.s3,
+            dataset=dataset,
+            window=window,
+            source_schema=SCHEMA,
+            bucket=LANDING,
+            part_rows=3,
+        )
+
+    def load(self, dataset: Dataset, batch: Batch, *, connection: Any = None) -> load.LoadResult:
+        return load.load(
+            connection or self.warehouse,
+            dataset=dataset,
+            batch=Batch.from_dict(batch.to_dict()),
+            database=RAW,
+            release="r1",
+        )
+
+    def check(self, dataset: Dataset, day: date) -> None:
+        window = Window.of_day(day, first=FIRST)
+        if isinstance(dataset.source, Drop):
+            checks.check_files(self.warehouse, dataset=dataset, window=window, database=RAW)
+            return
+        checks.check_feed(
+            self.warehouse,
+            dataset=dataset,
+            window=window,
+            first=FIRST,
+            database=RAW,
+            source_totals=lambda: extract.source_totals(
+                self.source, dataset=dataset, source_schema=SCHEMA, until=window.until
+            ),
+        )
+
+    def state(self, dataset: Dataset) -> tuple[Any, ...]:
+        """Rows, ledger and quarantine of a dataset, without when they were written."""
+        names = ", ".join(name for name in statement.columns(dataset) if name != "_LOADED_AT")
+        rows = self.query(f"SELECT {names} FROM {statement.target(dataset, RAW)}")
+        entries = self.query(
+            "SELECT LOGICAL_DATE, PART, SOURCE, CONTENT_SHA256, SOURCE_ROWS, SOURCE_AMOUNT, LOADED_ROWS "
+            f"FROM {RAW}.{ledger.TABLE} WHERE PIPELINE = '{dataset.pipeline}'"
+        )
+        kept = self.query(
+            f"SELECT SOURCE, CONTENT_SHA256, CLEARED_AT IS NULL FROM {RAW}.{quarantine.TABLE} "
+            f"WHERE PIPELINE = '{dataset.pipeline}'"
+        )
+        return tuple(sorted(found, key=repr) for found in (rows, entries, kept))
+
+
+class Storm(RuleBasedStateMachine):
+    """Anything that can happen to sources, runs and loaders; after each step nothing is doubled or half there."""
+
+    pending = Bundle("pending")
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.sent: dict[tuple[str, date, int], Sent] = {}
+        self.booked: dict[tuple[str, datetime], Decimal] = {}
+        self.held: dict[tuple[str, date], tuple[int, tuple[tuple[str, Decimal], ...]]] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        self.world.clear()
+
+    # the sources -----------------------------------------------------------------------------------------------------
+
+    @rule(key=st.sampled_from("ABCDE"), day=st.sampled_from((FIRST - timedelta(days=3), *DAYS)), amount=cents)
+    def book(self, key: str, day: date, amount: Decimal) -> None:
+        """A version of a transaction, perhaps of a day long loaded."""
+        at = datetime.combine(day, datetime.min.time()) + timedelta(seconds=len(self.booked))
+        while any(at == other for _, other in self.booked):
+            at += timedelta(hours=1)
+        self.world.source.execute(
+            f"INSERT INTO {SCHEMA}.card_transactions VALUES "
+            "(%s, 'c', 'u', 'm', '5411', 'DE', %s, 'EUR', 'captured', %s, %s)",
+            (key, amount, at, at),
+        )
+        self.world.source.commit()
+        self.booked[key, at] = amount
+
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        if self.booked:
+            key, at = data.draw(st.sampled_from(sorted(self.booked)))
+            self.world.source.execute(
+                f"DELETE FROM {SCHEMA}.card_transactions WHERE transaction_id = %s AND updated_at = %s", (key, at)
+            )
+            self.world.source.commit()
+            del self.booked[key, at]
+
+    @rule(series=st.sampled_from(sorted(SERIES)), day=days, version=versions, data=st.data())
+    def deliver(self, series: str, day: date, version: int, data: st.DataObject) -> None:
+        """A file: for the first time, late, again, corrected or corrupted."""
+        file = data.draw(sent(series, day))
+        self.world.s3.put_object(Bucket=SOURCES, Key=name_of(series, day, version), Body=file.body)
+        self.sent[series, day, version] = file
+
+    @rule(data=st.data())
+    def deliver_twice(self, data: st.DataObject) -> None:
+        """The same content under the next version's name."""
+        if self.sent:
+            series, day, version = data.draw(st.sampled_from(sorted(self.sent)))
+            file = self.sent[series, day, version]
+            after = min(version + 1, VERSIONS[-1])
+            self.world.s3.put_object(Bucket=SOURCES, Key=name_of(series, day, after), Body=file.body)
+            self.sent[series, day, after] = file
+
+    # the runs ----------------------------------------------------------------------------------------------------
+
+    @rule(dataset=datasets, day=days)
+    def run(self, dataset: Dataset, day: date) -> None:
+        """A run, a rerun, a clear or a backfill: they are one."""
+        self._load(self._extract(dataset, day))
+
+    @rule(target=pending, dataset=datasets, day=days)
+    def extract_only(self, dataset: Dataset, day: date) -> Pending:
+        """The run dies between extract and load, or its load has to wait."""
+        return self._extract(dataset, day)
+
+    @rule(late=consumes(pending))
+    def load_late(self, late: Pending) -> None:
+        """A load is cleared by itself: with what was extracted then, whatever happened since."""
+        self._load(late)
+
+    @rule(target=pending, dataset=datasets, day=days, point=st.sampled_from(POINTS), retried=st.booleans())
+    def die(self, dataset: Dataset, day: date, point: Point, retried: bool) -> Any:
+        """The loader dies; a retry takes the same extract, or comes later, or never."""
+        run, before = self._extract(dataset, day), self.world.state(dataset)
+        with closing(self.world.connect()) as connection:
+            try:
+                self.world.load(dataset, run.batch, connection=MortalConnection(connection, point))
+            except Died:
+                if point.name != "after the commit":
+                    assert self.world.state(dataset) == before, f"half a load {point}"
+                    if not retried:
+                        return run
+        self._load(run)
+        return multiple()
+
+    def _extract(self, dataset: Dataset, day: date) -> Pending:
+        return Pending(dataset, day, self.world.extract(dataset, day), dict(self.sent))
+
+    def _load(self, run: Pending) -> None:
+        self.world.load(run.dataset, run.batch)
+        if isinstance(run.dataset.source, Drop):
+            self._hold(run)
+
+    def _hold(self, run: Pending) -> None:
+        """Note which files count now: of each day looked at the newest sound one, unless a newer one is held."""
+        since = date.min if run.day == FIRST else run.day - timedelta(days=LOOKBACK)
+        for series, dataset in SERIES.items():
+            if dataset is not run.dataset:
+                continue
+            for day in DAYS:
+                sound = [v for v in VERSIONS if (s := run.seen.get((series, day, v))) and s.counts is not None]
+                if not sound or not since <= day <= run.day:
+                    continue
+                held, counts = self.held.get((series, day), (0, ())), run.seen[series, day, sound[-1]].counts
+                if sound[-1] >= held[0]:
+                    self.held[series, day] = sound[-1], counts or ()
+
+    # what must hold -------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_doubled(self) -> None:
+        for dataset in DATASETS:
+            key = " || '/' || ".join(f"{name}::VARCHAR" for name in dataset.key)
+            ((rows, keys),) = self.world.query(
+                f"SELECT COUNT(*), COUNT(DISTINCT {key}) FROM {statement.target(dataset, RAW)}"
+            )
+            assert rows == keys
+
+    @invariant()
+    def files_are_what_runs_saw_of_them_and_ledger_says_so(self) -> None:
+        for dataset, value in ((RATES, "RATE"), (SETTLEMENTS, "GROSS_AMOUNT")):
+            key = "RATE_DATE::VARCHAR || '/' || QUOTE_CURRENCY" if dataset is RATES else "TRANSACTION_ID"
+            found = self.world.query(f"SELECT {key}, {value}, _BATCH FROM {statement.target(dataset, RAW)}")
+            wanted = {
+                (line, amount, f"{dataset.pipeline}/{day}/{series}")
+                for (series, day), (_, counts) in self.held.items()
+                for line, amount in counts
+                if SERIES[series] is dataset
+            }
+            assert sorted(found) == sorted(wanted)
+            entries = self.world.query(
+                f"SELECT PART, LOGICAL_DATE, LOADED_ROWS, SOURCE_ROWS, SOURCE_AMOUNT FROM {RAW}.{ledger.TABLE} "
+                f"WHERE PIPELINE = '{dataset.pipeline}' AND SOURCE IS NOT NULL"
+            )
+            sums = {
+                (part, day, len(counts), len(counts), sum(a for _, a in counts) if dataset is SETTLEMENTS else None)
+                for (part, day), (_, counts) in self.held.items()
+                if SERIES[part] is dataset
+            }
+            assert set(entries) == sums
+
+    def teardown(self) -> None:
+        try:
+            self.settle()
+        finally:
+            self.world.clear()
+
+    def settle(self) -> None:
+        """Run every day until a pass changes nothing; then RAW, ledger and quarantine equal the sources."""
+        for dataset in DATASETS:
+            for _ in range(PASSES):
+                results = [self._run_and_tell(dataset, day) for day in DAYS]
+                if not any(result.loaded for result in results):
+                    break
+            else:
+                raise AssertionError(f"{dataset.pipeline} does not settle")
+            for day in DAYS:
+                self._check(dataset, day)
+        self.files_are_what_runs_saw_of_them_and_ledger_says_so()
+        self._feed_equals_its_source()
+        self._quarantine_holds_what_is_faulty()
+
+    def _run_and_tell(self, dataset: Dataset, day: date) -> load.LoadResult:
+        run = self._extract(dataset, day)
+        result = self.world.load(dataset, run.batch)
+        if isinstance(dataset.source, Drop):
+            self._hold(run)
+        return result
+
+    def _check(self, dataset: Dataset, day: date) -> None:
+        try:
+            self.world.check(dataset, day)
+        except CheckError as error:
+            raise AssertionError(f"{dataset.pipeline} {day}: {error}") from error
+
+    def _feed_equals_its_source(self) -> None:
+        newest: dict[str, tuple[datetime, Decimal]] = {}
+        by_day: dict[date, dict[str, tuple[datetime, Decimal]]] = {day: {} for day in DAYS}
+        for (key, at), amount in sorted(self.booked.items(), key=lambda item: item[0][1]):
+            newest[key] = at, amount
+            by_day[max(at.date(), FIRST)][key] = at, amount
+        found = self.world.query(
+            f"SELECT TRANSACTION_ID, UPDATED_AT, AMOUNT FROM {statement.target(TRANSACTIONS, RAW)}"
+        )
+        assert sorted(found) == sorted((key, at, amount) for key, (at, amount) in newest.items())
+        entries = self.world.query(
+            "SELECT LOGICAL_DATE, SUM(LOADED_ROWS)::NUMBER(38,0), SUM(SOURCE_AMOUNT)::NUMBER(38,2) FROM "
+            f"{RAW}.{ledger.TABLE} WHERE PIPELINE = '{TRANSACTIONS.pipeline}' GROUP BY LOGICAL_DATE"
+        )
+        wanted = {(day, len(rows), sum((a for _, a in rows.values()), Decimal("0.00"))) for day, rows in by_day.items()}
+        assert {(day, int(rows), amount) for day, rows, amount in entries} == wanted
+
+    def _quarantine_holds_what_is_faulty(self) -> None:
+        wanted = set()
+        for series in SERIES:
+            for day in DAYS:
+                for version in reversed(VERSIONS):
+                    file = self.sent.get((series, day, version))
+                    if file and file.faulty:
+                        wanted.add((name_of(series, day, version), file.counts is None))
+                    if file and file.counts is not None:
+                        break
+        found = self.world.query(f"SELECT SOURCE, WHOLE_FILE FROM {RAW}.{quarantine.TABLE} WHERE CLEARED_AT IS NULL")
+        assert set(found) == wanted
+        assert len(found) == len(wanted)
