@@ -267,8 +267,12 @@ def dbt_run(
     progress: Progress,
     timeout_s: float,
     watch: Callable[[], None],
+    may_be_nothing: bool = False,
 ) -> list[dict[str, Any]]:
     """Run dbt with a command and its options, and return the results of its nodes.
+
+    Args:
+        may_be_nothing: whether the options may select no node.
 
     Raises:
         StepFailed: a model or a data test failed, or dbt ran none.
@@ -289,7 +293,7 @@ def dbt_run(
     watch()
     results = _results(work) if code in (0, 1) else []
     failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
-    if code or failed or not results:
+    if code or failed or not (results or may_be_nothing):
         raise _failure(failed, lines)
     return results
 

@@ -16,7 +16,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -57,8 +57,9 @@ class ModelBackfills(DbtSlots):
             self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
             self._prepare(build, progress)
             runs = [self._dbt(step.mark, step.aside, words, progress) for words in _runs_of(step)]
+            results = [one for run in runs for one in run]
+            _require_built(step.request.model, results)
             self._complete(build, self._ground(step.aside))
-        results = [one for run in runs for one in run]
         passed = sum(one["status"] in ("success", "pass") for one in results)
         return Outcome(
             summary=f"{passed} nodes and tests passed in {step.aside}, a clone of {step.slot}",
@@ -147,6 +148,7 @@ class ModelBackfills(DbtSlots):
             progress=progress,
             timeout_s=self._environment.timeouts.build_s,
             watch=watch,
+            may_be_nothing=True,  # a model may stand on nothing, and have no tests
         )
 
     def _take_over(self, step: AdoptModel, progress: Progress) -> None:
@@ -187,6 +189,13 @@ class ModelBackfills(DbtSlots):
             [OPS_SCHEMA],
         )
         return bool(tables) and bool(self._session.rows(f"SELECT 1 FROM {self._marks_table} WHERE MARK = %s", [mark]))
+
+
+def _require_built(model: str, results: Sequence[Mapping[str, Any]]) -> None:
+    if not any(
+        str(one["unique_id"]).startswith("model.") and one["unique_id"].endswith(f".{model}") for one in results
+    ):
+        raise StepFailed(f"dbt built everything but {model}", fix="see that the release that is live enables it")
 
 
 def _runs_of(step: RebuildModel) -> Iterator[tuple[str, ...]]:

@@ -166,6 +166,10 @@ def whole(version: str) -> Live:
         ([("deploy", "a"), ("deploy", "b!")], whole("b"), "a"),
         ([("deploy", "a"), ("deploy", "b!")], Live(version="a", slot="B" * 8), "a"),
         ([("deploy", "a"), ("deploy", "b!")], Live(version="b", slot="B" * 8), "a"),
+        ([("deploy", "a"), ("deploy", "b"), ("backfill", "b")], whole("b"), "a"),
+        ([("deploy", "a"), ("deploy", "b"), ("backfill", "b!")], whole("b"), "a"),
+        ([("deploy", "a"), ("backfill", "a")], whole("a"), None),
+        ([("deploy", "a"), ("deploy", "b"), ("rollback", "a!"), ("backfill", "b")], whole("b"), "a"),
     ],
     ids=lambda value: (
         str(value) if not isinstance(value, list) else "-".join(version for _, version in value) or "none"
