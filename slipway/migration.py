@@ -39,6 +39,8 @@ class ScriptRun:
     script: str
     succeeded: bool
     at: datetime
+    status: str = ""  # the history's word
+    checksum: str | None = None  # schemachange's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +50,7 @@ class SetOut:
     script: str
     sha256: str
     since: datetime
+    release: str = ""
 
 
 def applied_migrations(last_runs: Iterable[ScriptRun], set_out: Iterable[SetOut]) -> tuple[AppliedMigration, ...]:
@@ -135,6 +138,11 @@ def scripts_without_undo(component: Mapping[str, str]) -> tuple[str, ...]:
 def undo_of(name: str) -> str:
     """Return the name of a V script's undo."""
     return "U" + name[1:]
+
+
+def is_later(name: str, *, than: str) -> bool:
+    """Return whether a V script's version is above that of another."""
+    return kind_of(name) == "V" and _key(_version_in(name)) > _key(_version_in(than))
 
 
 def kind_of(name: str) -> str:

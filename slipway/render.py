@@ -20,6 +20,7 @@ from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan
 from slipway.release import short
 from slipway.step import is_reversible, summarise
+from slipway.story import sentences
 
 if TYPE_CHECKING:
     from slipway.adapters.airflow import DagRun, DagState
@@ -293,7 +294,8 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
 
 def note_document(note: Event) -> dict[str, Any]:
     """Return what the journal notes of no deployment, as `history --json` prints it."""
-    return {"at": note.at, "kind": note.kind, **{name: note.data[name] for name in ("by", "holder", "reason")}}
+    named = ("by", "holder", "script", "reason")
+    return {"at": note.at, "kind": note.kind, **{name: note.data.get(name) for name in named}}
 
 
 def show_history(deployments: Sequence[Deployment], notes: Sequence[Event], left_alone: str | None) -> None:
@@ -319,10 +321,8 @@ def show_history(deployments: Sequence[Deployment], notes: Sequence[Event], left
         table.add_row(one.started_at[:19], one.id, one.purpose, short(one.release), state, took, steps, escape(one.by))
     console.print(table)
     _tell_left_alone(console, left_alone)
-    for note in map(note_document, notes):
-        console.print(
-            f"{note['at'][:19]}  {note['by']} broke the lock of {note['holder']}: {note['reason']}", markup=False
-        )
+    for note in notes:
+        console.print("\n".join(f"{note.at[:19]}  {line}" for line in sentences(note)), markup=False)
 
 
 def _tell_left_alone(console: Console, deployment: str | None) -> None:

@@ -27,6 +27,7 @@ from slipway.adapters.snowflake import (
     DIGEST_TABLE,
     HISTORY_TABLE,
     OPS_SCHEMA,
+    STATEMENT_TABLE,
     Address,
     Session,
     SnowflakeFacts,
@@ -38,6 +39,8 @@ from slipway.errors import Stale, StepFailed, Unavailable
 from slipway.migration import SCRIPTS_FOLDER, pending_scripts, scripts_in
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
+from slipway.script_state import ScriptState, states_of
+from slipway.statement import Standing
 from slipway.step import MigrateWarehouse
 
 _MOST_QUERIES = 10_000  # the most QUERY_HISTORY gives, newest first
@@ -70,6 +73,23 @@ class Schemachange:
     @property
     def _component(self) -> Mapping[str, str]:
         return self._release.manifest.components["migrations"]
+
+    def standings(self) -> dict[str, Standing]:
+        """Return how far every script came of which only a part may stand."""
+        return self.runner.standings() if self._facts.has_own_table(STATEMENT_TABLE) else {}
+
+    def states(self) -> tuple[ScriptState, ...]:
+        """Return what there is to say of every script of the release, and of those that the history names besides."""
+        last_runs, set_out = self._facts.script_record()
+        texts = {one.name: self.runner.read(SCRIPTS_FOLDER, one.name) for one in scripts_in(self._component)}
+        return states_of(
+            self._component,
+            last_runs,
+            set_out,
+            standings=self.standings(),
+            counts={name: text.count for name, text in texts.items()},
+            checksums={name: text.checksum for name, text in texts.items()},
+        )
 
     def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
         """Run what is pending.

@@ -132,14 +132,15 @@ class ScriptRunner:
         if doubt is None:
             return standing.done
         unit = next((one for one in text.units if one.sha256 == doubt.sha256 and not one.is_session), None)
-        if unit is None:
-            raise StepFailed(
-                f"{text.name}: statement {doubt.place} was begun, and the script does not hold it any more",
-                fix=f"bring it back, or: {self._undo_command(text.name)}",
-            )
         within_s = float(self._environment.timeouts.migrate_s)
         if not self.journal.was_done(doubt, unit, within_s=within_s, tell=progress):
             return standing.done
+        if unit is None:
+            raise StepFailed(
+                f"{text.name}: statement {doubt.place} stands in the warehouse, and the script does not hold it any "
+                "more",
+                fix=f"bring it back, or: {self._undo_command(text.name)}",
+            )
         self.journal.write(text.name, Mark(place=doubt.place, word="done", sha256=doubt.sha256))
         return (*standing.done, doubt.sha256)
 

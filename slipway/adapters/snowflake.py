@@ -251,23 +251,34 @@ class SnowflakeFacts:
 
     def migrations(self) -> tuple[AppliedMigration, ...]:
         """Return the last word of the history on every script, by name."""
+        return applied_migrations(*self.script_record())
+
+    def script_record(self) -> tuple[tuple[ScriptRun, ...], tuple[SetOut, ...]]:
+        """Return the last run of every script, and with which contents runs set out."""
         own = self._own_tables()
         if not self._has_history(own):
-            return ()
+            return (), ()
         set_out = (
-            self._session.rows(f"SELECT SCRIPT, SHA256, SINCE FROM {self._ops}.{DIGEST_TABLE}")
+            self._session.rows(f"SELECT SCRIPT, SHA256, SINCE, RELEASE FROM {self._ops}.{DIGEST_TABLE}")
             if DIGEST_TABLE in own
             else []
         )
         # The last word on a V script is its success: schemachange runs it no more, and what failed later was too late.
         last_runs = self._session.rows(
-            f"SELECT SCRIPT, STATUS, INSTALLED_ON FROM {self._ops}.{HISTORY_TABLE} QUALIFY ROW_NUMBER() OVER ("
-            "PARTITION BY SCRIPT ORDER BY IFF(SCRIPT_TYPE = 'V' AND STATUS = 'Success', 0, 1), INSTALLED_ON DESC) = 1"
+            f"SELECT SCRIPT, STATUS, INSTALLED_ON, CHECKSUM FROM {self._ops}.{HISTORY_TABLE} "
+            "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT "
+            "ORDER BY IFF(SCRIPT_TYPE = 'V' AND STATUS = 'Success', 0, 1), INSTALLED_ON DESC) = 1"
         )
-        return applied_migrations(
-            (ScriptRun(script=name, succeeded=status == "Success", at=at) for name, status, at in last_runs),
-            (SetOut(script=name, sha256=sha256, since=since) for name, sha256, since in set_out),
+        return tuple(
+            ScriptRun(script=name, succeeded=status == "Success", at=at, status=status, checksum=checksum)
+            for name, status, at, checksum in last_runs
+        ), tuple(
+            SetOut(script=name, sha256=sha256, since=since, release=release) for name, sha256, since, release in set_out
         )
+
+    def has_own_table(self, name: str) -> bool:
+        """Return whether one of Slipway's own tables was made."""
+        return name in self._own_tables()
 
     def migration_runs(self) -> dict[str, int]:
         """Return how many times each script was run, well or not."""

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
-EDGE = {"console.py", "progress.py", "render.py", "site.py", "operation.py", "record.py", "launch.py"}
+EDGE = {"console.py", "progress.py", "render.py", "site.py", "operation.py", "record.py", "launch.py", "retraction.py"}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
 
 
-OUTSIDE = tuple(f"slipway.{name}" for name in ("tasks", "sandbox", "engine", "site", "operation", "record", "launch"))
+OUTSIDE = tuple(
+    f"slipway.{name}" for name in ("tasks", "sandbox", "engine", "site", "operation", "record", "launch", "retraction")
+)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -205,6 +205,24 @@ def test_an_undo_that_did_not_end_is_ended_before_the_script_runs_again(six: Six
     six.require_done()
 
 
+def test_a_statement_that_died_before_it_ran_may_be_another_when_the_script_goes_on(six: Six) -> None:
+    six.die(5, "before")
+    six.write([*SIX[:4], f"UPDATE {T} SET B = A + 1", SIX[5]])
+    six.apply()
+    six.require_done()
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_statement_that_stands_and_was_not_told_of_must_be_in_the_script(six: Six, at: int) -> None:
+    six.die(at, "after")
+    six.write([*SIX[: at - 1], *SIX[at:]])
+    with pytest.raises(StepFailed, match=f"statement {at} stands in the warehouse, and the script does not hold it"):
+        six.apply()
+    six.write(SIX)
+    six.apply()
+    six.require_done()
+
+
 def test_what_does_not_begin_with_what_stands_is_refused_and_nothing_is_run(six: Six) -> None:
     six.write([*SIX[:2], FAILS])
     with pytest.raises(StepFailed):
