@@ -198,9 +198,15 @@ def median_durations_ms(deployments: Iterable[Deployment]) -> dict[StepKind, int
     return {kind: sorted(values)[len(values) // 2] for kind, values in durations.items()}
 
 
-def forecast_ms(kinds: Iterable[StepKind], deployments: Iterable[Deployment]) -> int | None:
-    """Return how long steps of these kinds took before, added up; None when none of them was ever done."""
-    medians = median_durations_ms(deployments)
+def forecast_ms(
+    kinds: Iterable[StepKind], deployments: Iterable[Deployment], *, measured: Mapping[StepKind, int]
+) -> int | None:
+    """Return how long steps of these kinds took before, added up; None when none of them was ever done.
+
+    Args:
+        measured: of these very steps, which counts instead: a migration that was rehearsed.
+    """
+    medians = {**median_durations_ms(deployments), **measured}
     known = [medians[kind] for kind in kinds if kind in medians]
     return sum(known) if known else None
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from slipway.documents import digest_of
 from slipway.observation import AppliedMigration
 
 SCRIPTS_FOLDER = "scripts"
@@ -133,6 +134,19 @@ def scripts_without_undo(component: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         script.name for script in scripts_in(component) if script.kind == "V" and undo_of(script.name) not in undone
     )
+
+
+def rehearsal_of(component: Mapping[str, str], scripts: Iterable[str], applied: Iterable[AppliedMigration]) -> str:
+    """Return the digest of all that a rehearsal of scripts depends on: what they and their undos say, and what was
+    applied before."""
+    named = [(name, component.get(f"{SCRIPTS_FOLDER}/{name}"), _undo_in(component, name)) for name in scripts]
+    return digest_of(
+        {"scripts": [list(one) for one in named], "applied": [one.model_dump(mode="json") for one in applied]}
+    )
+
+
+def _undo_in(component: Mapping[str, str], name: str) -> str | None:
+    return component.get(f"{UNDO_FOLDER}/{undo_of(name)}")
 
 
 def undo_of(name: str) -> str:

@@ -17,6 +17,7 @@ from slipway.step import (
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RehearseMigrations,
     UploadVersion,
 )
 
@@ -62,7 +63,11 @@ class Releases(Protocol):
 
 
 class Migrations(Protocol):
-    """Runs migration scripts."""
+    """Rehearses and runs migration scripts."""
+
+    def are_rehearsed(self, step: RehearseMigrations) -> bool: ...
+
+    def rehearse(self, step: RehearseMigrations, progress: Progress) -> Outcome: ...
 
     def are_applied(self, step: MigrateWarehouse) -> bool: ...
 

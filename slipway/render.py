@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from slipway.gate import Result
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan
 from slipway.release import short
-from slipway.step import is_reversible, summarise
+from slipway.step import StepKind, is_reversible, summarise
 from slipway.story import sentences
 
 if TYPE_CHECKING:
@@ -52,9 +53,18 @@ def out() -> Console:
     return console
 
 
-def plan_document(plan: Plan, obstacles: Iterable[Result], history: Sequence[Deployment]) -> dict[str, Any]:
-    """Return the plan as `plan --json` prints it; see docs/guides/json.md."""
-    forecast = median_durations_ms(history)
+def plan_document(
+    plan: Plan,
+    obstacles: Iterable[Result],
+    history: Sequence[Deployment],
+    measured: Mapping[StepKind, int] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return the plan as `plan --json` prints it; see docs/guides/json.md.
+
+    Args:
+        measured: how long steps of this very plan will take, in milliseconds, where it was measured.
+    """
+    forecast = {**median_durations_ms(history), **measured}
     return {
         "id": plan.id,
         "environment": plan.environment,
@@ -83,9 +93,14 @@ def _gate(result: Result) -> dict[str, Any]:
     return {"id": result.id, "state": result.state, "reason": result.reason, "fix": result.fix}
 
 
-def show_plan(plan: Plan, obstacles: Sequence[Result], history: Sequence[Deployment]) -> None:
+def show_plan(
+    plan: Plan,
+    obstacles: Sequence[Result],
+    history: Sequence[Deployment],
+    measured: Mapping[StepKind, int] = MappingProxyType({}),
+) -> None:
     """Print a plan for people."""
-    console, document = out(), plan_document(plan, obstacles, history)
+    console, document = out(), plan_document(plan, obstacles, history, measured)
     console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {escape(plan.reason)}")
     if plan.steps:
         table = Table(box=None, pad_edge=False, header_style="dim")

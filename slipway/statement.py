@@ -125,6 +125,11 @@ def _units(statements: Iterable[str]) -> Iterator[Unit]:
         raise StepFailed("the script begins a transaction and does not end it", fix="end it with COMMIT;")
 
 
+def bare(statement: str) -> str:
+    """Return a statement without its comments."""
+    return _COMMENTS.sub(" ", statement)
+
+
 def is_whole(succeeded: Collection[str], unit: Unit | None) -> bool:
     """Return whether what succeeded of a unit is all of it.
 

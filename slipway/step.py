@@ -35,6 +35,15 @@ class UploadVersion(Document):
     archive_sha256: str
 
 
+class RehearseMigrations(Document):
+    """Run the pending V and R scripts on clones of the live databases, undo them, and run them again."""
+
+    kind: Literal["rehearse"] = "rehearse"
+    scripts: tuple[str, ...]  # in the order they run
+    release: str
+    content: str  # digest of what scripts and undos say, and of what was applied before them
+
+
 class MigrateWarehouse(Document):
     """Run the pending migration scripts on the live databases."""
 
@@ -76,10 +85,10 @@ class FlipPointer(Document):
 
 
 Step = Annotated[
-    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | PublishSlot | FlipPointer,
+    ApplyInfrastructure | UploadVersion | RehearseMigrations | MigrateWarehouse | BuildSlot | PublishSlot | FlipPointer,
     Field(discriminator="kind"),
 ]
-StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip"]
+StepKind = Literal["infra", "upload", "rehearse", "migrate", "build", "publish", "flip"]
 
 
 def summarise(step: Step) -> str:
@@ -95,6 +104,8 @@ def summarise(step: Step) -> str:
             return "terraform: " + ", ".join(f"{n} to {verb}" for n, verb in counts if n)
         case UploadVersion():
             return f"upload version {step.version}"
+        case RehearseMigrations():
+            return f"rehearse {', '.join(step.scripts)} on clones: up, undo, up"
         case MigrateWarehouse():
             return f"run {len(step.scripts)} migration script(s): {', '.join(step.scripts)}"
         case BuildSlot():
@@ -116,7 +127,7 @@ def is_reversible(step: Step) -> bool:
     match step:
         case ApplyInfrastructure() | MigrateWarehouse():
             return False
-        case UploadVersion() | BuildSlot() | PublishSlot() | FlipPointer():
+        case UploadVersion() | RehearseMigrations() | BuildSlot() | PublishSlot() | FlipPointer():
             return True
         case _:
             assert_never(step)

@@ -92,6 +92,25 @@ class ScriptRunner:
         self._record(text, "Success", seconds=time.monotonic() - began)
         self.journal.write(name, Mark(place=0, word="applied"))
 
+    def settle(self, name: str, progress: Progress) -> None:
+        """Ask the warehouse about a statement in doubt, and write down that it was done, if it was.
+
+        Raises: as `apply`.
+        """
+        standing = standing_of(self.journal.marks().get(name, ()))
+        self._settled(self.read(SCRIPTS_FOLDER, name), standing, progress)
+
+    def repeat(self, name: str, progress: Progress) -> None:
+        """Run an R script from its first statement, and record nothing.
+
+        Raises: as `apply`.
+        """
+        text = self.read(SCRIPTS_FOLDER, name)
+        self._use()
+        for unit in text.units:
+            self._run_unit(text, unit, progress, fix=f"mend {SCRIPTS_FOLDER}/{name}")
+        self._forget_session(text)
+
     def undo(self, name: str, progress: Progress) -> None:
         """Take a script back, however far it came: its undo runs from its first statement, and may do so again.
 

@@ -39,6 +39,7 @@ OPS_SCHEMA = "SLIPWAY"  # in the ops database
 HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
 DIGEST_TABLE = "SCRIPT_DIGESTS"  # with which content a script is run since when; only ever added to
 STATEMENT_TABLE = "SCRIPT_STATEMENTS"  # how far scripts came, statement by statement; only ever added to
+REHEARSAL_TABLE = "REHEARSALS"  # what passed one, by the digest of all that it depended on; only ever added to
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
 STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
 
@@ -280,6 +281,21 @@ class SnowflakeFacts:
         """Return whether one of Slipway's own tables was made."""
         return name in self._own_tables()
 
+    def rehearsals(self, content: str) -> tuple[int | None, ...]:
+        """Return how many milliseconds scripts took in each rehearsal that they passed, newest first; None for one that
+        left some of them out.
+
+        Args:
+            content: the digest of all that the rehearsal depends on.
+        """
+        if not self.has_own_table(REHEARSAL_TABLE):
+            return ()
+        rows = self._session.rows(
+            f"SELECT DURATION_MS FROM {self._ops}.{REHEARSAL_TABLE} WHERE CONTENT = %s ORDER BY PASSED_AT DESC",
+            [content],
+        )
+        return tuple(None if took is None else int(took) for (took,) in rows)
+
     def migration_runs(self) -> dict[str, int]:
         """Return how many times each script was run, well or not."""
         if not self._has_history(self._own_tables()):
@@ -347,6 +363,8 @@ def bookkeeping(ops_database: str) -> tuple[str, ...]:
         f"CREATE TABLE IF NOT EXISTS {schema}.{STATEMENT_TABLE} "
         "(SEQ NUMBER, SCRIPT VARCHAR, PLACE NUMBER, WORD VARCHAR, SHA256 VARCHAR, TAG VARCHAR, "
         "WRITTEN_AT TIMESTAMP_LTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.{REHEARSAL_TABLE} "
+        "(CONTENT VARCHAR, RELEASE VARCHAR, DURATION_MS NUMBER, PASSED_AT TIMESTAMP_LTZ)",
         f"CREATE TABLE IF NOT EXISTS {schema}.SLOTS (SLOT VARCHAR, RELEASE VARCHAR, BUILT_AT TIMESTAMP_NTZ)",
         f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
     )

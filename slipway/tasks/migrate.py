@@ -1,8 +1,9 @@
-"""migrate.new, lint, status, undo: the migration scripts of the warehouse by themselves."""
+"""migrate.new, lint, status, rehearse, apply, undo: the migration scripts of the warehouse by themselves."""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from invoke import Context, task
@@ -10,18 +11,24 @@ from rich.markup import escape
 from rich.table import Table
 
 from slipway import config, render
+from slipway.adapters.git import Git
 from slipway.adapters.migration_lint import Finding
 from slipway.adapters.migration_lint import lint as look_into
 from slipway.adapters.schemachange import variables_of
 from slipway.draft import draft
 from slipway.errors import Blocked, ConfigurationError, Interrupted
+from slipway.launch import Order, launch
 from slipway.operation import open_site, operate
+from slipway.plan import rehearsal_step
 from slipway.retraction import retract
 from slipway.script_state import ScriptState
-from slipway.tasks.boundary import PROJECT, boundary, progress
+from slipway.step import StepKind
+from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
+from slipway.tasks.deploy import show_launch
 
 FOLDER = PROJECT / "snowflake_migrations"
 ANYWHERE = {"environment": "ENVIRONMENT", "raw_database": "RAW", "landing_bucket": "landing"}  # where none is named
+MIGRATING: tuple[StepKind, ...] = ("upload", "rehearse", "migrate", "flip")  # every release is a version of its own
 _ENV = "the environment: dev, staging or prod"
 _JSON = "print one JSON document on standard output"
 _COLOUR = {"applied": "green", "pending": "yellow", "half done": "red", "failed": "red"}
@@ -101,6 +108,50 @@ def status(_: Context, env: str, json: bool = False) -> None:
     render.out().print(table)
 
 
+@task(help={"env": _ENV, "json": _JSON})
+@boundary
+def rehearse(_: Context, env: str, json: bool = False) -> None:
+    """Run what is pending on clones of the databases: up, undo, up; tell how long it takes, and drop the clones.
+
+    Example: invoke migrate.rehearse --env staging
+    """
+    with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        site.require_bootstrapped()
+        with site.lease(tell=shown.waiting) as lease:
+            site.session.guard = lease.check
+            operation = operate(site)
+            step = rehearsal_step(operation.release, site.warehouse.migrations())
+            done = operation.migrations.rehearse(step, shown) if step else None
+    document = {
+        "environment": env,
+        "content": step.content if step else None,
+        "took_s": {name: ms / 1000 for name, ms in done.evidence["took_ms"].items()} if done else {},
+        "not_rehearsed": dict(done.evidence["not_rehearsed"]) if done else {},
+    }
+    if json:
+        render.print_json(document)
+    else:
+        render.out().print("\n".join(_rehearsed(document)), markup=False)
+
+
+@task(help={"env": _ENV, "json": _JSON})
+@boundary
+def apply(_: Context, env: str, json: bool = False) -> None:
+    """Deploy a commit that brings nothing but migrations: rehearsed, through every gate, by the ordinary plan.
+
+    Example: invoke migrate.apply --env staging
+    """
+    began = time.monotonic()
+    git = Git(PROJECT)
+    git.refuse_dirty()
+    with progress() as shown, open_site(PROJECT, env, start=False) as site:
+        site.require_bootstrapped()
+        order = Order(purpose="deploy", choose=lambda: operate(site), only=MIGRATING)
+        with stops_at_boundaries(shown.note) as is_stopping:
+            done = launch(site, order, listener=shown, is_stopping=is_stopping)
+        show_launch(site, done, seconds=time.monotonic() - began, as_json=json)
+
+
 @task(
     help={
         "env": _ENV,
@@ -143,6 +194,14 @@ def _confirm(environment: str, state: ScriptState) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Interrupted(f"not confirmed; {state.name} stands in {environment} as it did")
+
+
+def _rehearsed(document: dict[str, Any]) -> list[str]:
+    """Return a rehearsal as people read it."""
+    if document["content"] is None:
+        return [f"{document['environment']}: nothing is pending that can be rehearsed"]
+    lines = [f"{name}  up, undo, up: {seconds:.1f} s" for name, seconds in document["took_s"].items()]
+    return lines + [f"{name}  not rehearsed: {why}" for name, why in document["not_rehearsed"].items()]
 
 
 def _finding(one: Finding) -> dict[str, Any]:

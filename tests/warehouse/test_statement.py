@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import pytest
 
+from slipway.adapters.catalog import Catalog, catalog_of
 from slipway.adapters.query import Queries
 from slipway.adapters.script_runner import ScriptRunner
 from slipway.adapters.snowflake import Session, bookkeeping
 from slipway.errors import Locked, StepFailed
-from tests.migrations.catalog import Catalog, catalog_of
 from tests.report import tell
 from tests.warehouse.place import Place
 
