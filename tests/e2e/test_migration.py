@@ -49,7 +49,7 @@ def test_a_script_that_failed_in_the_middle_is_mended_and_the_same_command_goes_
 
     write(house, script[1:], SIX)
     house.invoke("deploy", "--env", "staging")
-    assert house.rows("deployer", "SELECT ID, NOTE, SCORE FROM STAGING_RAW.CORE.RISK") == [(1, "once", 7)]
+    assert house.rows("DEPLOYER", "SELECT ID, NOTE, SCORE FROM STAGING_RAW.CORE.RISK") == [(1, "once", 7)]
     whole = state(house, script)
     assert (whole["state"], whole["content"], whole["done"]) == ("applied", "same", None)
     refused = house.invoke("migrate.undo", "--env", "staging", "--script", script, "--yes", expect=3)
@@ -70,7 +70,7 @@ def test_a_script_that_failed_in_the_middle_is_taken_back_by_one_command(house: 
     why = ("--reason", "the other team was first")
     house.invoke("migrate.undo", "--env", "staging", "--script", script, "--yes", *why)
     assert state(house, script)["done"] is None
-    tables = house.rows("deployer", "SELECT TABLE_NAME FROM STAGING_RAW.INFORMATION_SCHEMA.TABLES")
+    tables = house.rows("DEPLOYER", "SELECT TABLE_NAME FROM STAGING_RAW.INFORMATION_SCHEMA.TABLES")
     assert ("RISK",) in tables
     assert ("MORE_RISK",) not in tables
     notes = house.invoke("history", "--env", "staging", "--json").json["notes"]
@@ -97,7 +97,7 @@ def test_a_commit_of_migrations_alone_is_rehearsed_and_applied_and_no_clone_stay
     said = house.invoke("migrate.apply", "--env", "staging")
     assert "rehearse: already so" in said.err
     assert state(house, script)["state"] == "applied"
-    databases = [str(row[1]) for row in house.rows("deployer", "SHOW DATABASES")]
+    databases = [str(row[1]) for row in house.rows("DEPLOYER", "SHOW DATABASES")]
     assert not [one for one in databases if "REHEARSAL" in one]
 
 
