@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import approval, audit, backfill, dags, deploy, infra, lock, sandbox
+from slipway.tasks import approval, audit, backfill, dags, deploy, infra, lock, migrate, sandbox
 
 namespace = Collection(
     deploy.deploy,
@@ -20,6 +20,7 @@ namespace = Collection(
     Collection.from_module(dags, name="dags"),
     Collection.from_module(infra, name="infra"),
     Collection.from_module(lock, name="lock"),
+    Collection.from_module(migrate, name="migrate"),
     Collection.from_module(sandbox, name="sandbox"),
 )
 namespace.configure({"run": {"echo": False}})

@@ -76,7 +76,7 @@ def _dag_part(operation: BackfillOperation, request: DagRequest, planned: Plan) 
 
 def _model_part(operation: BackfillOperation, planned: Plan) -> dict[str, Any]:
     past = [one for one in operation.site.history() if one.purpose == "backfill"]
-    expected = forecast_ms([step.kind for step in planned.steps], past)
+    expected = forecast_ms([step.kind for step in planned.steps], past, measured={})
     return {
         "estimate": {
             "runs": len(planned.steps),

@@ -29,9 +29,12 @@ EventKind = Literal[
     "failed",
     "abandoned",
     "lock-broken",
+    "script-undoing",
+    "script-undone",
 ]
 ENDINGS: frozenset[EventKind] = frozenset({"succeeded", "failed", "abandoned"})
-NOTES: frozenset[EventKind] = frozenset({"lock-broken"})  # about the environment; they belong to no deployment
+# about the environment; they belong to no deployment
+NOTES: frozenset[EventKind] = frozenset({"lock-broken", "script-undoing", "script-undone"})
 _LOOK = "invoke audit.verify --env ENV, before anything else is deployed"
 GENESIS = "0" * 64  # what the first event of a journal names as the one before
 
@@ -195,9 +198,15 @@ def median_durations_ms(deployments: Iterable[Deployment]) -> dict[StepKind, int
     return {kind: sorted(values)[len(values) // 2] for kind, values in durations.items()}
 
 
-def forecast_ms(kinds: Iterable[StepKind], deployments: Iterable[Deployment]) -> int | None:
-    """Return how long steps of these kinds took before, added up; None when none of them was ever done."""
-    medians = median_durations_ms(deployments)
+def forecast_ms(
+    kinds: Iterable[StepKind], deployments: Iterable[Deployment], *, measured: Mapping[StepKind, int]
+) -> int | None:
+    """Return how long steps of these kinds took before, added up; None when none of them was ever done.
+
+    Args:
+        measured: of these very steps, which counts instead: a migration that was rehearsed.
+    """
+    medians = {**median_durations_ms(deployments), **measured}
     known = [medians[kind] for kind in kinds if kind in medians]
     return sum(known) if known else None
 
@@ -269,7 +278,7 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 message=None,
                 **_permission(data),
             )
-        case "verifying" | "began" | "lock-broken":
+        case "verifying" | "began" | "lock-broken" | "script-undoing" | "script-undone":
             return replace(before, state=state)
 
 

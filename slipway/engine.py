@@ -33,6 +33,7 @@ from slipway.step import (
     MigrateWarehouse,
     PublishSlot,
     RebuildModel,
+    RehearseMigrations,
     Step,
     StepKind,
     UploadVersion,
@@ -198,6 +199,8 @@ def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
             return effects.infrastructure.is_applied(step)
         case UploadVersion():
             return effects.releases.is_uploaded(step)
+        case RehearseMigrations():
+            return effects.migrations.are_rehearsed(step)
         case MigrateWarehouse():
             return effects.migrations.are_applied(step)
         case BuildSlot():
@@ -223,6 +226,8 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
             return effects.infrastructure.apply(step, progress)
         case UploadVersion():
             return effects.releases.upload(step, progress)
+        case RehearseMigrations():
+            return effects.migrations.rehearse(step, progress)
         case MigrateWarehouse():
             return effects.migrations.migrate(step, progress)
         case BuildSlot():

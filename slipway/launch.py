@@ -28,6 +28,7 @@ from slipway.record import Record
 from slipway.release import short
 from slipway.rollback import live_in
 from slipway.site import Site
+from slipway.step import StepKind
 
 UNSAID = timedelta(minutes=15)  # within which a rollback given again is the same one, if nobody heard of its end
 
@@ -50,6 +51,7 @@ class Order:
         choose: gives the operation; called once the environment is held, so that nothing it looks at moves before it is
             used.
         plan: the plan that was reviewed and nothing else; None lets the plan follow from what is there.
+        only: the kinds of steps that the plan may hold; None for any.
         breaks_glass: whether gates may be lifted by those who broke the glass for this plan.
         names_target: whether a rollback was told where to; without, giving it twice would go back twice.
     """
@@ -57,6 +59,7 @@ class Order:
     purpose: Purpose
     choose: Callable[[], Operation]
     plan: Plan | None = None
+    only: Collection[StepKind] | None = None
     breaks_glass: bool = False
     names_target: bool = False
 
@@ -173,6 +176,7 @@ def _resumption(record: Record, operation: Operation, order: Order, listener: Li
         return None
     if moved_by_others(plan, operation.observer.observe(infrastructure=False).base, begun=last.begun):
         return None
+    refuse_more(plan, order.only)
     listener.resuming(plan, last.id)
     return engine.Assignment(
         plan=plan,
@@ -201,6 +205,7 @@ def _new_work(
     listener.examined(plan)
     if order.plan is not None:
         refuse_other_plan(order.plan, plan)
+    refuse_more(plan, order.only)
     verdict = Verdict(results=())
     if not plan.is_empty:
         verdict = judge(record, operation, plan, seen, breaks_glass=order.breaks_glass)
@@ -250,6 +255,16 @@ def _seal(record: Record, journal: Journal, listener: Listener) -> tuple[str, ..
         if ended(events):
             listener.waiting(f"{error.message}: what ended is sealed once it is there")
         return ()
+
+
+def refuse_more(plan: Plan, only: Collection[StepKind] | None) -> None:
+    """Raise `Blocked` when a plan holds other kinds of steps than it may."""
+    more = [step.kind for step in plan.steps if only is not None and step.kind not in only]
+    if more:
+        raise Blocked(
+            f"the commit brings more than migrations: its plan would {', '.join(more)} too; nothing was changed",
+            fix=f"invoke deploy --env {plan.environment}, or commit the migrations by themselves",
+        )
 
 
 def refuse_other_plan(reviewed: Plan, now: Plan) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
+from slipway.documents import digest_of
 from slipway.observation import AppliedMigration
 
 SCRIPTS_FOLDER = "scripts"
@@ -39,6 +40,8 @@ class ScriptRun:
     script: str
     succeeded: bool
     at: datetime
+    status: str = ""  # the history's word
+    checksum: str | None = None  # schemachange's
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,7 @@ class SetOut:
     script: str
     sha256: str
     since: datetime
+    release: str = ""
 
 
 def applied_migrations(last_runs: Iterable[ScriptRun], set_out: Iterable[SetOut]) -> tuple[AppliedMigration, ...]:
@@ -132,9 +136,27 @@ def scripts_without_undo(component: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
+def rehearsal_of(component: Mapping[str, str], scripts: Iterable[str], applied: Iterable[AppliedMigration]) -> str:
+    """Return the digest of all that a rehearsal of scripts depends on: what they and their undos say, and what was
+    applied before."""
+    named = [(name, component.get(f"{SCRIPTS_FOLDER}/{name}"), _undo_in(component, name)) for name in scripts]
+    return digest_of(
+        {"scripts": [list(one) for one in named], "applied": [one.model_dump(mode="json") for one in applied]}
+    )
+
+
+def _undo_in(component: Mapping[str, str], name: str) -> str | None:
+    return component.get(f"{UNDO_FOLDER}/{undo_of(name)}")
+
+
 def undo_of(name: str) -> str:
     """Return the name of a V script's undo."""
     return "U" + name[1:]
+
+
+def is_later(name: str, *, than: str) -> bool:
+    """Return whether a V script's version is above that of another."""
+    return kind_of(name) == "V" and _key(_version_in(name)) > _key(_version_in(than))
 
 
 def kind_of(name: str) -> str:

@@ -81,21 +81,27 @@ class Operation:
             version=self.version.version,
         )
 
+    @cached_property
+    def migrations(self) -> Schemachange:
+        """Runs the release's migrations."""
+        site, environment = self.site, self.site.environment
+        return Schemachange(
+            environment,
+            self.release,
+            self.tree,
+            session=site.session,
+            facts=site.warehouse,
+            address=site.address,
+            key_file=site.secret_file(environment.warehouse.deployer.private_key),
+        )
+
     def effects(self) -> Effects:
         """Return every port that changes something."""
         site, environment = self.site, self.site.environment
         return Effects(
             infrastructure=self.infrastructure,
             releases=site.bucket,
-            migrations=Schemachange(
-                environment,
-                self.release,
-                self.tree,
-                session=site.session,
-                facts=site.warehouse,
-                address=site.address,
-                key_file=site.secret_file(environment.warehouse.deployer.private_key),
-            ),
+            migrations=self.migrations,
             slots=self.slots(DbtSlots),
             orchestrator=DagPointer(site.bucket, site.airflow, timeout_s=environment.timeouts.flip_s),
         )

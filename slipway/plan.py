@@ -11,12 +11,12 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal, assert_never
 
 from slipway.documents import Document
-from slipway.migration import pending_scripts
-from slipway.observation import Base, InfrastructureFacts, Observation, moved
+from slipway.migration import kind_of, pending_scripts, rehearsal_of
+from slipway.observation import AppliedMigration, Base, InfrastructureFacts, Observation, moved
 from slipway.policy import LANES, Lane
 from slipway.release import Provenance, Release, Version, short, version_archive
 from slipway.step import (
@@ -28,6 +28,7 @@ from slipway.step import (
     MigrateWarehouse,
     PublishSlot,
     RebuildModel,
+    RehearseMigrations,
     Step,
     StepKind,
     UploadVersion,
@@ -110,6 +111,7 @@ def build_plan(
     candidates: tuple[Step | None, ...] = (
         infrastructure_step(seen.infrastructure) if purpose == "deploy" else None,
         _upload(version, seen, archive_sha256),
+        rehearsal_step(release, seen.warehouse.migrations) if purpose == "deploy" else None,
         _migrate(release, seen) if purpose == "deploy" else None,
         _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
         _publish(release, seen),
@@ -156,7 +158,7 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
     match step:
         case ApplyInfrastructure():
             return before, now.model_copy(update={"serial": before.serial, "lineage": before.lineage})
-        case UploadVersion():
+        case UploadVersion() | RehearseMigrations():
             return before, now
         case MigrateWarehouse():
             return _without_scripts(before, step.scripts), _without_scripts(_unlearnt(now, before), step.scripts)
@@ -209,7 +211,13 @@ def _lanes_of_steps(steps: tuple[Step, ...]) -> frozenset[Lane]:
 
     Upload and flip tell nothing: every version goes through them.
     """
-    lane_of: dict[StepKind, Lane] = {"infra": "infra", "migrate": "migration", "build": "dbt", "publish": "dbt"}
+    lane_of: dict[StepKind, Lane] = {
+        "infra": "infra",
+        "rehearse": "migration",
+        "migrate": "migration",
+        "build": "dbt",
+        "publish": "dbt",
+    }
     return frozenset(lane_of[step.kind] for step in steps if step.kind in lane_of)
 
 
@@ -253,6 +261,15 @@ def _upload(version: Version, seen: Observation, archive_sha256: str) -> Step | 
     if version.version in seen.uploaded:
         return None
     return UploadVersion(release=version.release, version=version.version, archive_sha256=archive_sha256)
+
+
+def rehearsal_step(release: Release, applied: Sequence[AppliedMigration]) -> RehearseMigrations | None:
+    """Return the rehearsal of what is pending; None when nothing is that can be rehearsed."""
+    component = release.manifest.components["migrations"]
+    scripts = tuple(name for name in pending_scripts(component, applied) if kind_of(name) != "A")
+    if not scripts:
+        return None
+    return RehearseMigrations(scripts=scripts, release=release.id, content=rehearsal_of(component, scripts, applied))
 
 
 def _migrate(release: Release, seen: Observation) -> Step | None:

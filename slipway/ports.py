@@ -20,6 +20,7 @@ from slipway.step import (
     MigrateWarehouse,
     PublishSlot,
     RebuildModel,
+    RehearseMigrations,
     UploadVersion,
 )
 
@@ -65,7 +66,11 @@ class Releases(Protocol):
 
 
 class Migrations(Protocol):
-    """Runs migration scripts."""
+    """Rehearses and runs migration scripts."""
+
+    def are_rehearsed(self, step: RehearseMigrations) -> bool: ...
+
+    def rehearse(self, step: RehearseMigrations, progress: Progress) -> Outcome: ...
 
     def are_applied(self, step: MigrateWarehouse) -> bool: ...
 

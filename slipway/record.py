@@ -43,7 +43,7 @@ from slipway.plan import Plan
 from slipway.policy import Policy
 from slipway.ports import Journal
 from slipway.site import Site
-from slipway.step import ApplyInfrastructure
+from slipway.step import ApplyInfrastructure, StepKind
 
 
 class Record:
@@ -92,7 +92,13 @@ class Record:
 
     def forecast_ms(self, plan: Plan) -> int | None:
         """Return how long the plan is expected to take, from what its steps took before."""
-        return forecast_ms([step.kind for step in plan.steps], self.site.history())
+        return forecast_ms([step.kind for step in plan.steps], self.site.history(), measured=self.measured_ms(plan))
+
+    def measured_ms(self, plan: Plan) -> dict[StepKind, int]:
+        """Return how long steps of the plan will take that were measured: migrations that were rehearsed."""
+        step = next((one for one in plan.steps if one.kind == "rehearse"), None)
+        took_ms = next(iter(self.site.warehouse.rehearsals(step.content)), None) if step else None
+        return {} if took_ms is None else {"migrate": took_ms}
 
     def staged(self, plan: Plan, components: Mapping[str, str]) -> dict[str, str]:
         """Return where the plan's release succeeded of the environments that a policy wants before: name -> deployment.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,7 +20,8 @@ from slipway.gate import Result
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan
 from slipway.release import short
-from slipway.step import is_reversible, summarise
+from slipway.step import StepKind, is_reversible, summarise
+from slipway.story import sentences
 
 if TYPE_CHECKING:
     from slipway.adapters.airflow import DagRun, DagState
@@ -51,9 +53,18 @@ def out() -> Console:
     return console
 
 
-def plan_document(plan: Plan, obstacles: Iterable[Result], history: Sequence[Deployment]) -> dict[str, Any]:
-    """Return the plan as `plan --json` prints it; see docs/guides/json.md."""
-    forecast = median_durations_ms(history)
+def plan_document(
+    plan: Plan,
+    obstacles: Iterable[Result],
+    history: Sequence[Deployment],
+    measured: Mapping[StepKind, int] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return the plan as `plan --json` prints it; see docs/guides/json.md.
+
+    Args:
+        measured: how long steps of this very plan will take, in milliseconds, where it was measured.
+    """
+    forecast = {**median_durations_ms(history), **measured}
     return {
         "id": plan.id,
         "environment": plan.environment,
@@ -93,9 +104,14 @@ def _gate(result: Result) -> dict[str, Any]:
     return {"id": result.id, "state": result.state, "reason": result.reason, "fix": result.fix}
 
 
-def show_plan(plan: Plan, obstacles: Sequence[Result], history: Sequence[Deployment]) -> None:
+def show_plan(
+    plan: Plan,
+    obstacles: Sequence[Result],
+    history: Sequence[Deployment],
+    measured: Mapping[StepKind, int] = MappingProxyType({}),
+) -> None:
     """Print a plan for people."""
-    console, document = out(), plan_document(plan, obstacles, history)
+    console, document = out(), plan_document(plan, obstacles, history, measured)
     console.print(f"Plan [bold]{short(plan.id)}[/] for [bold]{plan.environment}[/]: {escape(plan.reason)}")
     if plan.steps:
         table = Table(box=None, pad_edge=False, header_style="dim")
@@ -303,7 +319,8 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
 
 def note_document(note: Event) -> dict[str, Any]:
     """Return what the journal notes of no deployment, as `history --json` prints it."""
-    return {"at": note.at, "kind": note.kind, **{name: note.data[name] for name in ("by", "holder", "reason")}}
+    named = ("by", "holder", "script", "reason")
+    return {"at": note.at, "kind": note.kind, **{name: note.data.get(name) for name in named}}
 
 
 def show_history(deployments: Sequence[Deployment], notes: Sequence[Event], left_alone: str | None) -> None:
@@ -329,10 +346,8 @@ def show_history(deployments: Sequence[Deployment], notes: Sequence[Event], left
         table.add_row(one.started_at[:19], one.id, one.purpose, short(one.release), state, took, steps, escape(one.by))
     console.print(table)
     _tell_left_alone(console, left_alone)
-    for note in map(note_document, notes):
-        console.print(
-            f"{note['at'][:19]}  {note['by']} broke the lock of {note['holder']}: {note['reason']}", markup=False
-        )
+    for note in notes:
+        console.print("\n".join(f"{note.at[:19]}  {line}" for line in sentences(note)), markup=False)
 
 
 def _tell_left_alone(console: Console, deployment: str | None) -> None:

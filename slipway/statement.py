@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,7 @@ _COMMENTS = re.compile(r"--[^\n]*|//[^\n]*|/\*.*?\*/", re.DOTALL)
 _SESSION = re.compile(r"\s*(USE|SET|UNSET|ALTER\s+SESSION)\b", re.IGNORECASE)
 _OPENS = re.compile(r"\s*(BEGIN\s+(TRANSACTION|WORK)|START\s+TRANSACTION)(\s+NAME\s+\S+)?\s*;?\s*$", re.IGNORECASE)
 _BARE_BEGIN = re.compile(r"\s*BEGIN\s*(;|$)", re.IGNORECASE)  # schemachange takes it for a block, and cuts it nowhere
+_COMMITS = re.compile(r"\s*COMMIT(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
 _CLOSES = re.compile(r"\s*(COMMIT|ROLLBACK)(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
 
 
@@ -103,6 +104,8 @@ def _units(statements: Iterable[str]) -> Iterator[Unit]:
     place, inside = 0, list[str]()
     for statement in statements:
         bare = _COMMENTS.sub(" ", statement)
+        if not bare.strip():  # what stands behind the last statement
+            continue
         if _BARE_BEGIN.match(bare):
             raise StepFailed("BEGIN alone may be a transaction or a block", fix="write BEGIN TRANSACTION;")
         if inside:
@@ -120,6 +123,27 @@ def _units(statements: Iterable[str]) -> Iterator[Unit]:
             yield Unit(statements=(statement,), place=place)
     if inside:
         raise StepFailed("the script begins a transaction and does not end it", fix="end it with COMMIT;")
+
+
+def bare(statement: str) -> str:
+    """Return a statement without its comments."""
+    return _COMMENTS.sub(" ", statement)
+
+
+def is_whole(succeeded: Collection[str], unit: Unit | None) -> bool:
+    """Return whether what succeeded of a unit is all of it.
+
+    Args:
+        succeeded: the texts of what ran in its place and succeeded.
+        unit: None when it is not known what it was: a transaction then, if one was begun, and it is whole once it was
+            ended; any statement otherwise.
+    """
+    if unit is not None:
+        return set(unit.statements) <= set(succeeded)
+    bare = [text for one in succeeded if not _SESSION.match(text := _COMMENTS.sub(" ", one))]
+    if any(_OPENS.match(text) for text in bare):
+        return any(_COMMITS.match(text) for text in bare)
+    return bool(bare)
 
 
 def standing_of(marks: Iterable[Mark]) -> Standing:

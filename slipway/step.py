@@ -36,6 +36,15 @@ class UploadVersion(Document):
     archive_sha256: str
 
 
+class RehearseMigrations(Document):
+    """Run the pending V and R scripts on clones of the live databases, undo them, and run them again."""
+
+    kind: Literal["rehearse"] = "rehearse"
+    scripts: tuple[str, ...]  # in the order they run
+    release: str
+    content: str  # digest of what scripts and undos say, and of what was applied before them
+
+
 class MigrateWarehouse(Document):
     """Run the pending migration scripts on the live databases."""
 
@@ -119,6 +128,7 @@ class AdoptModel(Document):
 Step = Annotated[
     ApplyInfrastructure
     | UploadVersion
+    | RehearseMigrations
     | MigrateWarehouse
     | BuildSlot
     | PublishSlot
@@ -128,10 +138,9 @@ Step = Annotated[
     | AdoptModel,
     Field(discriminator="kind"),
 ]
-StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip", "backfill", "rebuild", "adopt"]
-BACKFILL_KINDS: frozenset[StepKind] = frozenset(
-    {"backfill", "rebuild", "adopt"}
-)  # of plans that a release is no part of
+StepKind = Literal["infra", "upload", "rehearse", "migrate", "build", "publish", "flip", "backfill", "rebuild", "adopt"]
+# Of plans that a release is no part of
+BACKFILL_KINDS: frozenset[StepKind] = frozenset({"backfill", "rebuild", "adopt"})
 
 
 def summarise(step: Step) -> str:
@@ -147,6 +156,8 @@ def summarise(step: Step) -> str:
             return "terraform: " + ", ".join(f"{n} to {verb}" for n, verb in counts if n)
         case UploadVersion():
             return f"upload version {step.version}"
+        case RehearseMigrations():
+            return f"rehearse {', '.join(step.scripts)} on clones: up, undo, up"
         case MigrateWarehouse():
             return f"run {len(step.scripts)} migration script(s): {', '.join(step.scripts)}"
         case BuildSlot():
@@ -189,7 +200,7 @@ def is_reversible(step: Step) -> bool:
     match step:
         case ApplyInfrastructure() | MigrateWarehouse() | BackfillDates() | RebuildModel() | AdoptModel():
             return False
-        case UploadVersion() | BuildSlot() | PublishSlot() | FlipPointer():
+        case UploadVersion() | RehearseMigrations() | BuildSlot() | PublishSlot() | FlipPointer():
             return True
         case _:
             assert_never(step)

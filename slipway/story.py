@@ -18,10 +18,11 @@ def story(bundle: Bundle, journal: Iterable[Event] = ()) -> tuple[str, ...]:
     first, last = bundle.events[0].seq, bundle.events[-1].seq
     notes = (event for event in journal if event.kind in NOTES and first < event.seq < last)
     events = sorted((*bundle.events, *notes), key=lambda event: event.seq)
-    return tuple(f"{event.at[:19].replace('T', ' ')}  {line}" for event in events for line in _sentences(event))
+    return tuple(f"{event.at[:19].replace('T', ' ')}  {line}" for event in events for line in sentences(event))
 
 
-def _sentences(event: Event) -> list[str]:
+def sentences(event: Event) -> list[str]:
+    """Return what one event tells, as a person reads it."""
     data = event.data
     match event.kind:
         case "began" | "resumed":
@@ -41,6 +42,10 @@ def _sentences(event: Event) -> list[str]:
             return [f"{event.kind}: {data['message'].splitlines()[0]}"]
         case "lock-broken":
             return [f"{data['by']} broke the lock of {data['holder']}: {data['reason']}"]
+        case "script-undoing" | "script-undone":
+            verb = "began to take" if event.kind == "script-undoing" else "took"
+            why = f": {data['reason']}" if data["reason"] else ""
+            return [f"{data['by']} {verb} {data['script']} back{why}"]
 
 
 def _beginning(kind: str, data: Mapping[str, Any]) -> list[str]:

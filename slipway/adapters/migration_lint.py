@@ -93,10 +93,12 @@ def lint_file(path: Path, file: str, variables: Mapping[str, str]) -> Iterator[F
             yield Finding(file=file, line=_line_of(source, match.start()), rule="secret", message=f"it holds {what}")
     try:
         text = JinjaTemplateProcessor(path.parent).render(path.name, dict(variables))
-        statements = split_sql_statements(text)
+        statements = [one for one in split_sql_statements(text) if _LEAD.sub("", one).strip(" ;\n")]
     except Exception as error:  # jinja's and schemachange's own, of many kinds
         yield Finding(file=file, line=1, rule="syntax", message=f"it cannot be read: {error}")
         return
+    if not statements:
+        yield Finding(file=file, line=1, rule="syntax", message="it holds no statement yet")
     adds, takes, position = False, 0, 0
     for statement in statements:
         position = text.find(statement.rstrip(";"), position)

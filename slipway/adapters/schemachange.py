@@ -22,11 +22,14 @@ from secrets import token_hex
 from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.process import run
 from slipway.adapters.query import Queries
+from slipway.adapters.rehearsal import Rehearsal
 from slipway.adapters.script_runner import ScriptRunner
 from slipway.adapters.snowflake import (
     DIGEST_TABLE,
     HISTORY_TABLE,
     OPS_SCHEMA,
+    REHEARSAL_TABLE,
+    STATEMENT_TABLE,
     Address,
     Session,
     SnowflakeFacts,
@@ -38,7 +41,9 @@ from slipway.errors import Stale, StepFailed, Unavailable
 from slipway.migration import SCRIPTS_FOLDER, pending_scripts, scripts_in
 from slipway.ports import Outcome, Progress
 from slipway.release import Release
-from slipway.step import MigrateWarehouse
+from slipway.script_state import ScriptState, states_of
+from slipway.statement import Standing
+from slipway.step import MigrateWarehouse, RehearseMigrations
 
 _MOST_QUERIES = 10_000  # the most QUERY_HISTORY gives, newest first
 
@@ -70,6 +75,54 @@ class Schemachange:
     @property
     def _component(self) -> Mapping[str, str]:
         return self._release.manifest.components["migrations"]
+
+    def standings(self) -> dict[str, Standing]:
+        """Return how far every script came of which only a part may stand."""
+        return self.runner.standings() if self._facts.has_own_table(STATEMENT_TABLE) else {}
+
+    def states(self) -> tuple[ScriptState, ...]:
+        """Return what there is to say of every script of the release, and of those that the history names besides."""
+        last_runs, set_out = self._facts.script_record()
+        texts = {one.name: self.runner.read(SCRIPTS_FOLDER, one.name) for one in scripts_in(self._component)}
+        return states_of(
+            self._component,
+            last_runs,
+            set_out,
+            standings=self.standings(),
+            counts={name: text.count for name, text in texts.items()},
+            checksums={name: text.checksum for name, text in texts.items()},
+        )
+
+    def are_rehearsed(self, step: RehearseMigrations) -> bool:
+        """Probe of the rehearse step: a rehearsal of exactly these contents on what was applied is recorded."""
+        return bool(self._facts.rehearsals(step.content))
+
+    def rehearse(self, step: RehearseMigrations, progress: Progress) -> Outcome:
+        """Rehearse what is pending, and record that it passed. Raises: as `Rehearsal.run`."""
+        ops = self._environment.warehouse.ops_database
+        tag = f"{self._session.query_tag}:rehearse:{token_hex(4)}"
+        began = time.monotonic()
+        with self._session.noting() as queries:
+            self._session.run(*bookkeeping(ops))
+            rehearsal = Rehearsal(
+                self._environment,
+                self._tree / "snowflake_migrations",
+                session=self._session,
+                live=self.runner,
+                variables=variables_of,
+            )
+            done = rehearsal.run(step.scripts, tag, progress)
+            self._session.change(
+                f"INSERT INTO {self._table(REHEARSAL_TABLE)} SELECT %s, %s, %s, CURRENT_TIMESTAMP()",
+                [step.content, step.release, None if done.left_out else sum(done.took_ms.values())],
+            )
+        left_out = "".join(f"; not {name}: {why}" for name, why in done.left_out.items())
+        return Outcome(
+            summary=f"{len(done.took_ms)} script(s) rehearsed on clones, {sum(done.took_ms.values()) / 1000:.1f} s up"
+            + left_out,
+            evidence={"took_ms": done.took_ms, "not_rehearsed": done.left_out, "session": queries.evidence()},
+            outside_s=time.monotonic() - began,
+        )
 
     def migrate(self, step: MigrateWarehouse, progress: Progress) -> Outcome:
         """Run what is pending.

@@ -92,6 +92,25 @@ class ScriptRunner:
         self._record(text, "Success", seconds=time.monotonic() - began)
         self.journal.write(name, Mark(place=0, word="applied"))
 
+    def settle(self, name: str, progress: Progress) -> None:
+        """Ask the warehouse about a statement in doubt, and write down that it was done, if it was.
+
+        Raises: as `apply`.
+        """
+        standing = standing_of(self.journal.marks().get(name, ()))
+        self._settled(self.read(SCRIPTS_FOLDER, name), standing, progress)
+
+    def repeat(self, name: str, progress: Progress) -> None:
+        """Run an R script from its first statement, and record nothing.
+
+        Raises: as `apply`.
+        """
+        text = self.read(SCRIPTS_FOLDER, name)
+        self._use()
+        for unit in text.units:
+            self._run_unit(text, unit, progress, fix=f"mend {SCRIPTS_FOLDER}/{name}")
+        self._forget_session(text)
+
     def undo(self, name: str, progress: Progress) -> None:
         """Take a script back, however far it came: its undo runs from its first statement, and may do so again.
 
@@ -132,14 +151,15 @@ class ScriptRunner:
         if doubt is None:
             return standing.done
         unit = next((one for one in text.units if one.sha256 == doubt.sha256 and not one.is_session), None)
-        if unit is None:
-            raise StepFailed(
-                f"{text.name}: statement {doubt.place} was begun, and the script does not hold it any more",
-                fix=f"bring it back, or: {self._undo_command(text.name)}",
-            )
         within_s = float(self._environment.timeouts.migrate_s)
         if not self.journal.was_done(doubt, unit, within_s=within_s, tell=progress):
             return standing.done
+        if unit is None:
+            raise StepFailed(
+                f"{text.name}: statement {doubt.place} stands in the warehouse, and the script does not hold it any "
+                "more",
+                fix=f"bring it back, or: {self._undo_command(text.name)}",
+            )
         self.journal.write(text.name, Mark(place=doubt.place, word="done", sha256=doubt.sha256))
         return (*standing.done, doubt.sha256)
 

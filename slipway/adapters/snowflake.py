@@ -39,6 +39,7 @@ OPS_SCHEMA = "SLIPWAY"  # in the ops database
 HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
 DIGEST_TABLE = "SCRIPT_DIGESTS"  # with which content a script is run since when; only ever added to
 STATEMENT_TABLE = "SCRIPT_STATEMENTS"  # how far scripts came, statement by statement; only ever added to
+REHEARSAL_TABLE = "REHEARSALS"  # what passed one, by the digest of all that it depended on; only ever added to
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
 STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
 
@@ -251,23 +252,49 @@ class SnowflakeFacts:
 
     def migrations(self) -> tuple[AppliedMigration, ...]:
         """Return the last word of the history on every script, by name."""
+        return applied_migrations(*self.script_record())
+
+    def script_record(self) -> tuple[tuple[ScriptRun, ...], tuple[SetOut, ...]]:
+        """Return the last run of every script, and with which contents runs set out."""
         own = self._own_tables()
         if not self._has_history(own):
-            return ()
+            return (), ()
         set_out = (
-            self._session.rows(f"SELECT SCRIPT, SHA256, SINCE FROM {self._ops}.{DIGEST_TABLE}")
+            self._session.rows(f"SELECT SCRIPT, SHA256, SINCE, RELEASE FROM {self._ops}.{DIGEST_TABLE}")
             if DIGEST_TABLE in own
             else []
         )
         # The last word on a V script is its success: schemachange runs it no more, and what failed later was too late.
         last_runs = self._session.rows(
-            f"SELECT SCRIPT, STATUS, INSTALLED_ON FROM {self._ops}.{HISTORY_TABLE} QUALIFY ROW_NUMBER() OVER ("
-            "PARTITION BY SCRIPT ORDER BY IFF(SCRIPT_TYPE = 'V' AND STATUS = 'Success', 0, 1), INSTALLED_ON DESC) = 1"
+            f"SELECT SCRIPT, STATUS, INSTALLED_ON, CHECKSUM FROM {self._ops}.{HISTORY_TABLE} "
+            "QUALIFY ROW_NUMBER() OVER (PARTITION BY SCRIPT "
+            "ORDER BY IFF(SCRIPT_TYPE = 'V' AND STATUS = 'Success', 0, 1), INSTALLED_ON DESC) = 1"
         )
-        return applied_migrations(
-            (ScriptRun(script=name, succeeded=status == "Success", at=at) for name, status, at in last_runs),
-            (SetOut(script=name, sha256=sha256, since=since) for name, sha256, since in set_out),
+        return tuple(
+            ScriptRun(script=name, succeeded=status == "Success", at=at, status=status, checksum=checksum)
+            for name, status, at, checksum in last_runs
+        ), tuple(
+            SetOut(script=name, sha256=sha256, since=since, release=release) for name, sha256, since, release in set_out
         )
+
+    def has_own_table(self, name: str) -> bool:
+        """Return whether one of Slipway's own tables was made."""
+        return name in self._own_tables()
+
+    def rehearsals(self, content: str) -> tuple[int | None, ...]:
+        """Return how many milliseconds scripts took in each rehearsal that they passed, newest first; None for one that
+        left some of them out.
+
+        Args:
+            content: the digest of all that the rehearsal depends on.
+        """
+        if not self.has_own_table(REHEARSAL_TABLE):
+            return ()
+        rows = self._session.rows(
+            f"SELECT DURATION_MS FROM {self._ops}.{REHEARSAL_TABLE} WHERE CONTENT = %s ORDER BY PASSED_AT DESC",
+            [content],
+        )
+        return tuple(None if took is None else int(took) for (took,) in rows)
 
     def migration_runs(self) -> dict[str, int]:
         """Return how many times each script was run, well or not."""
@@ -336,6 +363,8 @@ def bookkeeping(ops_database: str) -> tuple[str, ...]:
         f"CREATE TABLE IF NOT EXISTS {schema}.{STATEMENT_TABLE} "
         "(SEQ NUMBER, SCRIPT VARCHAR, PLACE NUMBER, WORD VARCHAR, SHA256 VARCHAR, TAG VARCHAR, "
         "WRITTEN_AT TIMESTAMP_LTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.{REHEARSAL_TABLE} "
+        "(CONTENT VARCHAR, RELEASE VARCHAR, DURATION_MS NUMBER, PASSED_AT TIMESTAMP_LTZ)",
         f"CREATE TABLE IF NOT EXISTS {schema}.SLOTS (SLOT VARCHAR, RELEASE VARCHAR, BUILT_AT TIMESTAMP_NTZ)",
         f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
         f"CREATE TABLE IF NOT EXISTS {schema}.BACKFILLS "

@@ -14,7 +14,7 @@ from typing import get_args
 
 from slipway.adapters.snowflake import OPS_SCHEMA, STATEMENT_TABLE, Session
 from slipway.errors import JournalError, StepFailed
-from slipway.statement import Mark, Unit, Word
+from slipway.statement import Mark, Unit, Word, is_whole
 
 _UNDER_WAY = frozenset({"RUNNING", "QUEUED", "RESUMING_WAREHOUSE", "BLOCKED", "QUEUED_REPAIRING_WAREHOUSE"})
 _MOST_QUERIES = 10_000  # the most QUERY_HISTORY gives, newest first
@@ -56,23 +56,23 @@ class StatementJournal:
             values,
         )
 
-    def was_done(self, mark: Mark, unit: Unit, *, within_s: float, tell: Callable[[str], None]) -> bool:
+    def was_done(self, mark: Mark, unit: Unit | None, *, within_s: float, tell: Callable[[str], None]) -> bool:
         """Return whether a unit that was begun came to its end, as the warehouse tells it; wait while it still runs.
+
+        Args:
+            unit: None when the script does not hold it any more, and what it said is only known to the warehouse.
 
         Raises:
             StepFailed: it runs longer than `within_s`, or is so long ago that the warehouse does not tell any more.
         """
-        deadline = time.monotonic() + within_s
+        deadline, name = time.monotonic() + within_s, unit.headline if unit else f"statement {mark.place}"
         while True:
             said = self._said(mark)
             if not any(status in _UNDER_WAY for _, status in said):
-                succeeded = [text for text, status in said if status == "SUCCESS"]
-                return set(unit.statements) <= set(succeeded)
+                return is_whole([text for text, status in said if status == "SUCCESS"], unit)
             if time.monotonic() > deadline:
-                raise StepFailed(
-                    f"a statement of an earlier run still runs: {unit.headline}", fix="wait for it, or cancel it"
-                )
-            tell(f"a statement of an earlier run still runs: {unit.headline}")
+                raise StepFailed(f"a statement of an earlier run still runs: {name}", fix="wait for it, or cancel it")
+            tell(f"a statement of an earlier run still runs: {name}")
             time.sleep(_LOOK_S)
 
     def _said(self, mark: Mark) -> list[tuple[str, str]]:

@@ -66,7 +66,7 @@ def deploy(_: Context, env: str, plan: str = "", break_glass: bool = False, json
             )
             with stops_at_boundaries(shown.note) as is_stopping:
                 done = launch(site, order, listener=shown, is_stopping=is_stopping)
-            _show(site, done, seconds=time.monotonic() - began, as_json=json)
+            show_launch(site, done, seconds=time.monotonic() - began, as_json=json)
 
 
 @task(
@@ -95,7 +95,7 @@ def rollback(_: Context, env: str, to: str = "", json: bool = False) -> None:
         with stops_at_boundaries(shown.note) as is_stopping:
             order = Order(purpose="rollback", choose=chosen, names_target=bool(to))
             done = launch(site, order, listener=shown, is_stopping=is_stopping)
-        _show(site, done, seconds=time.monotonic() - began, as_json=json)
+        show_launch(site, done, seconds=time.monotonic() - began, as_json=json)
 
 
 @task(help={"env": _ENV, "json": _JSON})
@@ -112,9 +112,11 @@ def plan(_: Context, env: str, json: bool = False) -> None:
             record.keep_plan(operation, planned)
         verdict = judge(record, operation, planned, seen)
         if json:
-            render.print_json(render.plan_document(planned, verdict.obstacles, site.history()))
+            render.print_json(
+                render.plan_document(planned, verdict.obstacles, site.history(), record.measured_ms(planned))
+            )
         else:
-            render.show_plan(planned, verdict.obstacles, site.history())
+            render.show_plan(planned, verdict.obstacles, site.history(), record.measured_ms(planned))
             if verdict.is_open and not planned.is_empty:
                 render.out().print(f"apply exactly this: invoke deploy --env {env} --plan {short(planned.id)}")
     if not verdict.only_waits:
@@ -226,7 +228,8 @@ def _bootstrap_embedded(site: Site, revision: str, shown: Progress) -> None:
         bootstrap(site, operate(site, revision), shown)
 
 
-def _show(site: Site, done: Launch, *, seconds: float, as_json: bool) -> None:
+def show_launch(site: Site, done: Launch, *, seconds: float, as_json: bool) -> None:
+    """Print what came of a deployment or a rollback."""
     document = _status(site)
     if as_json:
         render.print_json({**document, "plan": render.plan_document(done.plan, (), site.history())})

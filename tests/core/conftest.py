@@ -25,7 +25,15 @@ from slipway.plan import Plan, build_plan
 from slipway.policy import LANES, Policy
 from slipway.ports import Effects, Outcome, Progress
 from slipway.release import Provenance, Release, Version, build_release
-from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, UploadVersion
+from slipway.step import (
+    ApplyInfrastructure,
+    BuildSlot,
+    FlipPointer,
+    MigrateWarehouse,
+    PublishSlot,
+    RehearseMigrations,
+    UploadVersion,
+)
 from tests.ports.memory import MemoryJournal
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday
@@ -111,6 +119,7 @@ class MemoryEnvironment:
     infra_plan: str | None = "f" * 64
     serial: int = 0
     migrations: dict[str, str] = field(default_factory=dict)
+    rehearsed: set[str] = field(default_factory=set)
     complete: set[str] = field(default_factory=set)
     published: Published | None = None
     versions: dict[str, str] = field(default_factory=dict)  # version -> archive sha256
@@ -182,6 +191,14 @@ class MemoryEnvironment:
         self._count("upload")
         self.versions[step.version] = step.archive_sha256
         return Outcome(summary="uploaded")
+
+    def are_rehearsed(self, step: RehearseMigrations) -> bool:
+        return step.content in self.rehearsed
+
+    def rehearse(self, step: RehearseMigrations, progress: Progress) -> Outcome:
+        self._count("rehearse")
+        self.rehearsed.add(step.content)
+        return Outcome(summary="rehearsed")
 
     def are_applied(self, step: MigrateWarehouse) -> bool:
         return all(self.migrations.get(name) == sha for name, sha in self._wanted(step).items())

@@ -22,7 +22,7 @@ from tests.ports.memory import MemoryJournal, MemoryLease
 
 from .conftest import DAG_IDS, MemoryEnvironment, release_of, version_in_staging
 
-KINDS = ("infra", "upload", "migrate", "build", "publish", "flip")
+KINDS = ("infra", "upload", "rehearse", "migrate", "build", "publish", "flip")
 
 
 class Silent:
@@ -220,6 +220,7 @@ class Mortal:
 EFFECT_OF = {
     "apply": "infra",
     "upload": "upload",
+    "rehearse": "rehearse",
     "migrate": "migrate",
     "build": "build",
     "publish": "publish",

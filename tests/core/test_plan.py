@@ -24,11 +24,16 @@ from .test_engine import deploy
         ({}, {}, (), ()),
         ({"dags/customers.py": b"new"}, {}, ("upload", "flip"), ("dags",)),
         ({"dbt/models/finance/dim_account.sql": b"select 2"}, {}, ("upload", "build", "publish", "flip"), ("dbt",)),
-        ({"snowflake_migrations/scripts/R__views.sql": b"other"}, {}, ("upload", "migrate", "flip"), ("migration",)),
+        (
+            {"snowflake_migrations/scripts/R__views.sql": b"other"},
+            {},
+            ("upload", "rehearse", "migrate", "flip"),
+            ("migration",),
+        ),
         (
             {"snowflake_migrations/scripts/V1.1.0__more.sql": b"x", "snowflake_migrations/undo/U1.1.0__more.sql": b"y"},
             {},
-            ("upload", "migrate", "flip"),
+            ("upload", "rehearse", "migrate", "flip"),
             ("migration",),
         ),
         ({}, {"dbt_threads": 8}, ("upload", "flip"), ("config",)),
@@ -121,7 +126,7 @@ def _break_an_import(environment: MemoryEnvironment) -> None:
     ("bend", "steps", "lane"),
     [
         (_drift, ("infra",), "infra"),
-        (_forget_a_script, ("migrate",), "migration"),
+        (_forget_a_script, ("rehearse", "migrate"), "migration"),
         (_lose_the_slot, ("build",), "dbt"),
         (_publish_another, ("publish",), "dbt"),
         (_break_an_import, ("flip",), "dags"),

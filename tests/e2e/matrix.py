@@ -24,6 +24,7 @@ STEP_POINTS = ("before", *SHARES, "last word", "after", "recorded")
 # Moments between two effects of one step, where there is something to forget
 MOMENTS: Mapping[StepKind, Mapping[str, Death]] = {
     "build": {"cloned": Death(point="statement", step="build", text="GRANT OWNERSHIP ON SCHEMA")},
+    "rehearse": {"cloned": Death(point="statement", step="rehearse", text="__REHEARSAL CLONE")},
     "migrate": {"V applied, A not": Death(point="word", step="migrate", text="a_script_name=A__")},
     "publish": {"swapped": Death(point="statement", step="publish", text="SWAP WITH")},
 }

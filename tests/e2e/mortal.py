@@ -38,6 +38,7 @@ from slipway.step import (
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RehearseMigrations,
     Step,
     StepKind,
     UploadVersion,
@@ -171,6 +172,12 @@ class MortalEffects:
 
     def upload(self, step: UploadVersion, progress: Progress) -> Outcome:
         return self._fate.surround(step, progress, lambda tell: self._real.releases.upload(step, tell))
+
+    def are_rehearsed(self, step: RehearseMigrations) -> bool:
+        return self._real.migrations.are_rehearsed(step)
+
+    def rehearse(self, step: RehearseMigrations, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.migrations.rehearse(step, tell))
 
     def are_applied(self, step: MigrateWarehouse) -> bool:
         return self._real.migrations.are_applied(step)

@@ -93,6 +93,7 @@ def test_one_command_makes_everything_and_says_what_is_live(house: House) -> Non
     assert live["slots"]["published"] in live["slots"]["complete"]
     assert [step["kind"] for step in live["last_deployment"]["steps"]] == [
         "upload",
+        "rehearse",
         "migrate",
         "build",
         "publish",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from schemachange.JinjaTemplateProcessor import JinjaTemplateProcessor
 from schemachange.sql_splitter import split_sql_statements
 
+from slipway.adapters.catalog import Catalog, catalog_of
 from slipway.adapters.schemachange import Schemachange
 from slipway.adapters.snowflake import Session, SnowflakeFacts
 from slipway.config import Environment
@@ -15,7 +16,6 @@ from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, pending_scripts, scri
 from slipway.release import Manifest, Provenance, Release
 from slipway.step import MigrateWarehouse
 from tests.dbt.warehouse import PROJECT, Server
-from tests.migrations.catalog import Catalog, catalog_of
 
 FOLDER = PROJECT / "snowflake_migrations"
 COMPONENT = {

@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 
+from slipway.adapters.catalog import catalog_of
 from slipway.adapters.snowflake import MissingObject, Session
 from slipway.config import Principal
 from slipway.errors import StepFailed, Unavailable
 from tests.dbt.warehouse import READER, Server
-from tests.migrations.catalog import catalog_of
 from tests.migrations.migration import REPEATABLE, VERSIONED, Migrated
 
 FEEDS = ("CORE.CARD_TRANSACTIONS", "CORE.CUSTOMER_CHANGES", "CORE.LEDGER_POSTINGS")

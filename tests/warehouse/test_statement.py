@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import pytest
 
+from slipway.adapters.catalog import Catalog, catalog_of
 from slipway.adapters.query import Queries
 from slipway.adapters.script_runner import ScriptRunner
 from slipway.adapters.snowflake import Session, bookkeeping
 from slipway.errors import Locked, StepFailed
-from tests.migrations.catalog import Catalog, catalog_of
 from tests.report import tell
 from tests.warehouse.place import Place
 
@@ -201,6 +201,24 @@ def test_an_undo_that_did_not_end_is_ended_before_the_script_runs_again(six: Six
     with pytest.raises(StepFailed, match="its undo did not end"):
         six.apply()
     six.undo()
+    six.apply()
+    six.require_done()
+
+
+def test_a_statement_that_died_before_it_ran_may_be_another_when_the_script_goes_on(six: Six) -> None:
+    six.die(5, "before")
+    six.write([*SIX[:4], f"UPDATE {T} SET B = A + 1", SIX[5]])
+    six.apply()
+    six.require_done()
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_statement_that_stands_and_was_not_told_of_must_be_in_the_script(six: Six, at: int) -> None:
+    six.die(at, "after")
+    six.write([*SIX[: at - 1], *SIX[at:]])
+    with pytest.raises(StepFailed, match=f"statement {at} stands in the warehouse, and the script does not hold it"):
+        six.apply()
+    six.write(SIX)
     six.apply()
     six.require_done()
 

@@ -1,0 +1,240 @@
+"""Rehearsals of migrations: on clones of the databases they touch, up, undo, and up again, the catalogs compared.
+
+Rules:
+- A clone copies no data and no grant on the database itself, so that nobody but the deployer reaches what is in it.
+  https://docs.snowflake.com/en/sql-reference/sql/create-clone
+- What stands of a script on the live databases stands on the clones too, the statement journal included: a script of
+  which a part stands is rehearsed from there.
+- R scripts run once. A scripts are not rehearsed: what they say is who may reach the database.
+- The names of the clones are always the same, and whoever rehearses holds the environment: what a process that died
+  left behind is dropped by the next.
+- What would reach beyond the clones is not rehearsed, and neither is what comes after it; why is said.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from slipway.adapters.catalog import Catalog, catalog_of, differing
+from slipway.adapters.script_runner import ScriptRunner, Text
+from slipway.adapters.snowflake import OPS_SCHEMA, STATEMENT_TABLE, Session
+from slipway.config import Environment
+from slipway.errors import StepFailed, Unavailable
+from slipway.migration import SCRIPTS_FOLDER, kind_of
+from slipway.ports import Progress
+from slipway.statement import Standing, bare
+
+SUFFIX = "__REHEARSAL"
+_ACCOUNT = (  # objects that no database holds
+    r"ACCOUNT|ROLE|USER|WAREHOUSE|DATABASE|SHARE|RESOURCE\s+MONITOR|NETWORK\s+POLICY|COMPUTE\s+POOL|FAILOVER\s+GROUP|"
+    r"REPLICATION\s+GROUP|CONNECTION|(?:\w+\s+)*INTEGRATION|EXTERNAL\s+VOLUME"
+)
+_BEYOND: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("it changes the account", re.compile(rf"(?:CREATE|ALTER|DROP)\s+(?:OR\s+REPLACE\s+)?(?:{_ACCOUNT})\b")),
+    ("it grants outside of schemas", re.compile(rf"(?:GRANT|REVOKE)\s+(?:ROLE\b|.*\bON\s+(?:{_ACCOUNT})\b)")),
+    ("it writes files", re.compile(r"COPY\s+INTO\s+['@]|(?:PUT|REMOVE|RM)\b")),
+    ("it loads by itself", re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?PIPE\b|EXECUTE\s+TASK\b")),
+    ("it cannot be looked into", re.compile(r"CALL\b|EXECUTE\s+IMMEDIATE\b|BEGIN\s+(?!TRANSACTION|WORK)|DECLARE\b")),
+)
+
+
+@dataclass(kw_only=True, slots=True)
+class Rehearsed:
+    """What came of it.
+
+    Attributes:
+        took_ms: script -> how long its first run took.
+        left_out: script -> why it was not rehearsed.
+    """
+
+    took_ms: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+class Rehearsal:
+    """Rehearses scripts of one tree on clones of one environment's databases.
+
+    Args:
+        live: runs scripts on the live databases; asked what stands of them.
+        variables: what `{{ name }}` stands for in an environment.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        migrations: Path,
+        *,
+        session: Session,
+        live: ScriptRunner,
+        variables: Callable[[Environment], Mapping[str, str]],
+    ) -> None:
+        warehouse = environment.warehouse
+        self._session, self._live = session, live
+        self._ops = warehouse.ops_database
+        self._clones = {name: f"{name}{SUFFIX}" for name in (warehouse.raw_database, warehouse.ops_database)}
+        cloned = warehouse.model_copy(
+            update={
+                "raw_database": self._clones[warehouse.raw_database],
+                "ops_database": self._clones[warehouse.ops_database],
+            }
+        )
+        self._runner = ScriptRunner(
+            environment.model_copy(update={"warehouse": cloned}),
+            migrations,
+            session=session,
+            variables=variables(environment.model_copy(update={"warehouse": cloned})),
+        )
+
+    def run(self, scripts: Sequence[str], tag: str, progress: Progress) -> Rehearsed:
+        """Rehearse V and R scripts, in order.
+
+        Raises:
+            StepFailed: a statement failed, or an undo does not lead back; the live databases are as they were.
+            Unavailable: the warehouse was lost; the next rehearsal drops the clones.
+            Locked: the guard of the session does not allow it any more.
+
+        Side effects: clones, which are gone in the end; a statement in doubt is settled in the live journal.
+        """
+        done = Rehearsed()
+        chosen = self._chosen(scripts, done)
+        standings = self._live.standings()
+        for name in chosen:
+            if name in standings:
+                self._live.settle(name, progress)
+        if not chosen:
+            return done
+        with self._cloned(progress):
+            try:
+                self._translate(name for name in chosen if name in standings)
+                self._rehearse(chosen, self._live.standings(), tag, done, progress)
+            except Unavailable:
+                raise
+            except StepFailed as error:
+                raise StepFailed(
+                    f"rehearsal on a clone: {error.message}; the live databases are as they were",
+                    fix="mend what it names, commit, then the same command again",
+                ) from error
+        return done
+
+    def _chosen(self, scripts: Sequence[str], done: Rehearsed) -> list[str]:
+        """Return the scripts that can be rehearsed, and note the others."""
+        chosen: list[str] = []
+        reason = ""
+        for name in scripts:
+            reason = reason and f"it comes after {next(iter(done.left_out))}"
+            reason = reason or self._beyond(self._runner.read(SCRIPTS_FOLDER, name))
+            if reason:
+                done.left_out[name] = reason
+            else:
+                chosen.append(name)
+        return chosen
+
+    def _beyond(self, text: Text) -> str:
+        """Return why a script reaches beyond the clones; nothing when it does not."""
+        statements = (one for unit in text.units for one in unit.statements)
+        return next(filter(None, (reach_of(one, tuple(self._clones.values())) for one in statements)), "")
+
+    def _rehearse(
+        self,
+        scripts: Sequence[str],
+        standings: Mapping[str, Standing],
+        tag: str,
+        done: Rehearsed,
+        progress: Progress,
+    ) -> None:
+        versioned = [name for name in scripts if kind_of(name) == "V"]
+        before, after = list[Catalog](), list[Catalog]()
+        now = self._catalog()
+        for name in versioned:
+            before.append(now)
+            done.took_ms[name] = self._up(name, tag, progress)
+            now = self._catalog()
+            after.append(now)
+        for name, wanted in reversed(list(zip(versioned, before, strict=True))):
+            self._runner.undo(name, lambda line: progress(f"rehearsal: undo of {line}"))
+            if name not in standings:  # what a part of it changed is not in the catalog before it
+                _require_same(wanted, self._catalog(), f"the undo of {name} does not lead back")
+        for name, wanted in zip(versioned, after, strict=True):
+            self._up(name, tag, progress)
+            _require_same(wanted, self._catalog(), f"{name} does otherwise after its undo")
+        for name in scripts:
+            if name not in versioned:
+                done.took_ms[name] = self._up(name, tag, progress)
+
+    def _up(self, name: str, tag: str, progress: Progress) -> int:
+        began = time.monotonic()
+
+        def tell(line: str) -> None:
+            progress(f"rehearsal: {line}")
+
+        if kind_of(name) == "V":
+            self._runner.apply(name, tag, tell)
+        else:
+            self._runner.repeat(name, tell)
+        return round((time.monotonic() - began) * 1000)
+
+    def _catalog(self) -> Catalog:
+        found = (catalog_of(self._session, name) for name in self._clones.values())
+        return frozenset().union(*found)
+
+    @contextmanager
+    def _cloned(self, progress: Progress) -> Iterator[None]:
+        """Have the clones in the block, and none of them after it, unless nothing can be said to the warehouse."""
+        try:
+            for name, clone in self._clones.items():
+                progress(f"rehearsal: clone of {name}")
+                self._session.run(f"CREATE OR REPLACE DATABASE {clone} CLONE {name}")
+            yield
+        except BaseException:
+            with suppress(StepFailed):
+                self._drop()
+            raise
+        self._drop()
+
+    def _drop(self) -> None:
+        self._session.run(f"USE SCHEMA {self._ops}.{OPS_SCHEMA}")
+        self._session.run(*(f"DROP DATABASE IF EXISTS {clone}" for clone in self._clones.values()))
+
+    def _translate(self, names: Iterable[str]) -> None:
+        """Have the journal on the clone name statements by what they say there."""
+        table = f"{self._clones[self._ops]}.{OPS_SCHEMA}.{STATEMENT_TABLE}"
+        for name in names:
+            there, here = (one.read(SCRIPTS_FOLDER, name).units for one in (self._live, self._runner))
+            for live, cloned in zip(there, here, strict=True):
+                self._session.change(
+                    f"UPDATE {table} SET SHA256 = %s WHERE SCRIPT = %s AND SHA256 = %s",
+                    [cloned.sha256, name, live.sha256],
+                )
+
+
+def reach_of(statement: str, clones: Collection[str]) -> str:
+    """Return why a statement reaches beyond clones; nothing when it does not.
+
+    Args:
+        clones: the names of the databases that are clones.
+    """
+    words = " ".join(bare(statement).upper().split())
+    for said, pattern in _BEYOND:
+        if pattern.match(words):
+            return f"{said}: {words.split(' ON ')[0][:40].strip()}"
+    try:
+        tree = sqlglot.parse_one(statement, dialect="snowflake")
+    except SqlglotError:
+        return ""  # the warehouse says what is wrong with it
+    known = {one.upper() for one in clones}
+    others = sorted({table.catalog.upper() for table in tree.find_all(exp.Table) if table.catalog} - known)
+    return f"it names {others[0]}, which is not cloned" if others else ""
+
+
+def _require_same(wanted: Catalog, found: Catalog, said: str) -> None:
+    if difference := differing(wanted, found):
+        raise StepFailed(f"{said}: {difference}")
