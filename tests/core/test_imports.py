@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
-ABOVE = ("site", "operation", "record", "launch", "retraction", "backfill_operation")  # know core and adapters
-    "site",
-    "operation",
-    "record",
-    "launch",
-    "retraction",
-    "backfill_operation",
-)  # they know core and adapters both
+# Those that know core and adapters both
+ABOVE = ("site", "operation", "record", "launch", "retraction", "backfill_operation")
 EDGE = {"console.py", "progress.py", "render.py", "backfill_report.py", *(f"{name}.py" for name in ABOVE)}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
 
