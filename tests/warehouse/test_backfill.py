@@ -238,7 +238,7 @@ def test_killed_anywhere_readers_see_one_whole_state_and_the_next_process_ends_i
 ) -> None:
     before = events.seen()
     events.add(2, 3)
-    rebuild, adopt = events.steps("fct_event", 2, 2, after=statement)
+    rebuild, adopt = events.steps("agg_day", 2, 2, after=statement)
     mortal = events.slots(after=statement)
     with pytest.raises(Died):
         both(mortal, rebuild, adopt)
