@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from slipway.adapters.airflow import OPEN_STATES, Airflow
 from slipway.backfill import DagSurvey, Progress, RunFact, Segment, progress_of, segments, tally
+from slipway.documents import digest_of
 from slipway.errors import Blocked, ConfigurationError, Interrupted, StepFailed
 from slipway.ports import Outcome
 from slipway.ports import Progress as Tell
@@ -29,6 +30,7 @@ from slipway.step import BackfillDates
 
 CONF = "slipway_backfill"  # the key in a run's conf that holds the mark
 HISTORY = 50  # runs that an estimate is made from
+NAMED = 400  # runs that the journal names one by one: an event has an end
 POLL_S = 1.0
 LOOKS = 15  # after so many it is asked again whether the DAG is paused
 INITIAL = timedelta(minutes=2)  # that Airflow gives a backfill to have its runs made
@@ -284,13 +286,14 @@ def _failed(step: BackfillDates, now: Mapping[str, Progress]) -> StepFailed:
 def _outcome(step: BackfillDates, runs: Collection[RunFact], made: list[int], *, seconds: float) -> Outcome:
     own = [run for run in runs if run.logical_date in step.dates]
     versions = sorted({run.version or "none" for run in own})
+    named: dict[str, Any] = {run.logical_date: run.run_id for run in own}
     return Outcome(
         summary=f"{len(own)} date(s) of {step.request.dag_id} succeeded on {', '.join(versions)}",
         evidence={
             "dag": step.request.dag_id,
             "backfills": made,
             "mark": step.mark,
-            "runs": {run.logical_date: run.run_id for run in own},
+            "runs": named if len(named) <= NAMED else {"count": len(named), "sha256": digest_of(named)},
             "versions": versions,
         },
         outside_s=seconds,
