@@ -21,7 +21,7 @@ from typing import Literal
 
 from slipway.documents import Document, digest_of
 from slipway.errors import ConfigurationError
-from slipway.lineage import Lineage
+from slipway.model import Model
 from slipway.request import REPROCESS, DagRequest, ModelRequest, Reprocess
 from slipway.slot import SLOT_LENGTH
 from slipway.step import AdoptModel, BackfillDates, RebuildModel
@@ -176,14 +176,14 @@ def steps_of(request: DagRequest, survey: DagSurvey, *, version: str, after: str
 
 
 def model_steps(
-    request: ModelRequest, lineage: Lineage, *, slot: str, release: str, version: str, after: str | None
+    request: ModelRequest, model: Model, *, slot: str, release: str, version: str, after: str | None
 ) -> tuple[RebuildModel, AdoptModel]:
     """Return the steps of a model's backfill: built aside, then compared and swapped in. No side effects."""
     mark = mark_of(request, version=version, after=after)
     aside = mark[:SLOT_LENGTH].upper()
-    adopt = AdoptModel(request=request, slot=slot, aside=aside, release=release, relations=lineage.relations, mark=mark)
+    adopt = AdoptModel(request=request, slot=slot, aside=aside, release=release, relations=model.relations, mark=mark)
     shared = adopt.model_dump(exclude={"kind", "request"})
-    return RebuildModel(**shared, request=request, is_microbatch=lineage.is_microbatch), adopt
+    return RebuildModel(**shared, request=request, is_microbatch=model.is_microbatch), adopt
 
 
 def progress_of(step: BackfillDates, runs: Iterable[RunFact]) -> dict[str, Progress]:

@@ -17,7 +17,7 @@ from slipway.backfill import DagSurvey, model_steps, steps_of
 from slipway.deployment import Deployment
 from slipway.engine import is_done
 from slipway.errors import Blocked, Interrupted, NotBootstrapped
-from slipway.lineage import lineage_of
+from slipway.model import model_in
 from slipway.observation import Observation
 from slipway.operation import Operation
 from slipway.plan import Plan, Purpose
@@ -108,7 +108,7 @@ class BackfillOperation(Operation):
             raise Blocked(f"what was built into slot {slot} is not known: its manifest is gone", fix=again)
         return model_steps(
             request,
-            lineage_of(json.loads(content), request.model),
+            model_in(json.loads(content), request.model),
             slot=slot,
             release=self.release.id,
             version=self.version.version,

@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from slipway.adapters.airflow import OPEN_STATES, Airflow
 from slipway.backfill import DagSurvey, Progress, RunFact, Segment, progress_of, segments, tally
+from slipway.documents import digest_of
 from slipway.errors import Blocked, ConfigurationError, Interrupted, StepFailed
 from slipway.ports import Outcome
 from slipway.ports import Progress as Tell
@@ -29,7 +30,9 @@ from slipway.step import BackfillDates
 
 CONF = "slipway_backfill"  # the key in a run's conf that holds the mark
 HISTORY = 50  # runs that an estimate is made from
+NAMED = 400  # runs that the journal names one by one: an event has an end
 POLL_S = 1.0
+LOOKS = 15  # after so many it is asked again whether the DAG is paused
 INITIAL = timedelta(minutes=2)  # that Airflow gives a backfill to have its runs made
 
 
@@ -166,13 +169,14 @@ class AirflowBackfills:
 
         Raises:
             Blocked: somebody else backfills the DAG.
-            StepFailed: runs failed, or the DAG was paused; the others are as they are.
+            StepFailed: runs failed; the others are as they are.
+            ConfigurationError: the DAG is paused, so that no run of it begins.
             Interrupted: the backfill was paused in Airflow.
 
         Side effects: backfills in Airflow, one after the other, and the runs they make. They go on by themselves when
         this process dies; the next one finds them by their mark.
         """
-        began, tried, made = time.monotonic(), set[str](), list[int]()
+        began, looks, tried, made = time.monotonic(), 0, set[str](), list[int]()
         self._take_up(step)
         while True:
             self._allow(step)
@@ -188,9 +192,13 @@ class AirflowBackfills:
                 segment = next(iter(segments(step, runs, wanted)), None)
                 if segment is None:
                     raise _failed(step, now)
-                made += self._begin(step, segment)
-                tried |= set(segment.dates)
+                if begun := self._begin(step, segment):
+                    made.append(begun)
+                    tried |= set(segment.dates)
                 continue
+            looks += 1
+            if looks % LOOKS == 0:
+                self._airflow.require_unpaused(step.request.dag_id)
             time.sleep(self._poll_s)
 
     def pause(self, backfill: AirflowBackfill) -> None:
@@ -242,8 +250,11 @@ class AirflowBackfills:
         if not has_open and (is_whole or datetime.now(UTC) - active.created_at > INITIAL):
             self.end(active)
 
-    def _begin(self, step: BackfillDates, segment: Segment) -> list[int]:
-        """Have a stretch of dates run. Another backfill that was first is looked at next. Side effects: a backfill."""
+    def _begin(self, step: BackfillDates, segment: Segment) -> int | None:
+        """Have a stretch of dates run and return Airflow's number of it; None when another backfill was first.
+
+        Side effects: a backfill.
+        """
         body = {
             "dag_id": step.request.dag_id,
             "from_date": segment.dates[0],
@@ -254,7 +265,7 @@ class AirflowBackfills:
             "run_on_latest_version": True,
         }
         answer = self._airflow.act("POST", "/backfills", json=body, allowed=(409,))
-        return [] if answer.status == 409 else [answer.body["id"]]
+        return None if answer.status == 409 else int(answer.body["id"])
 
 
 def _told(step: BackfillDates, now: Mapping[str, Progress]) -> str:
@@ -275,13 +286,14 @@ def _failed(step: BackfillDates, now: Mapping[str, Progress]) -> StepFailed:
 def _outcome(step: BackfillDates, runs: Collection[RunFact], made: list[int], *, seconds: float) -> Outcome:
     own = [run for run in runs if run.logical_date in step.dates]
     versions = sorted({run.version or "none" for run in own})
+    named: dict[str, Any] = {run.logical_date: run.run_id for run in own}
     return Outcome(
         summary=f"{len(own)} date(s) of {step.request.dag_id} succeeded on {', '.join(versions)}",
         evidence={
             "dag": step.request.dag_id,
             "backfills": made,
             "mark": step.mark,
-            "runs": {run.logical_date: run.run_id for run in own},
+            "runs": named if len(named) <= NAMED else {"count": len(named), "sha256": digest_of(named)},
             "versions": versions,
         },
         outside_s=seconds,

@@ -56,7 +56,7 @@ class ModelBackfills(DbtSlots):
             self._refuse_published(build)
             self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
             self._prepare(build, progress)
-            runs = [self._dbt(step.mark, step.aside, words, progress) for words in _runs_of(step)]
+            runs = [self._dbt(step.aside, words, progress, mark=step.mark) for words in _runs_of(step)]
             results = [one for run in runs for one in run]
             _require_built(step.request.model, results)
             self._complete(build, self._ground(step.aside))
@@ -133,12 +133,19 @@ class ModelBackfills(DbtSlots):
     def _profile(self, slot: str) -> dict[str, str]:
         return variables(self._environment, slot, address=self._address, key_file=self._key_file)
 
-    def _dbt(self, mark: str, slot: str, words: Sequence[str], progress: Progress) -> list[dict[str, Any]]:
-        """Run dbt in a slot and return its results. Raises as `rebuild`, and what `allow` raises."""
+    def _dbt(
+        self, slot: str, words: Sequence[str], progress: Progress, *, mark: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Run dbt in a slot and return its results. Raises as `rebuild`.
+
+        Args:
+            mark: of the backfill, when it may be stopped meanwhile; then what `allow` raises ends it.
+        """
 
         def watch() -> None:
             self._session.require_answer()
-            self.allow(mark)
+            if mark is not None:
+                self.allow(mark)
 
         return dbt_run(
             words,
@@ -163,7 +170,7 @@ class ModelBackfills(DbtSlots):
                 f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
             )
         again = ("build", "--select", f"+{step.request.model}+", VIEWS, "--exclude-resource-type", "unit_test")
-        self._dbt(step.mark, step.slot, again, progress)
+        self._dbt(step.slot, again, progress)  # to its end: readers see the clone, which is not to stay
         build = BuildSlot(slot=step.slot, release=step.release, clone_from=None)
         self._complete(build, self._ground(step.slot))
         self._session.change(

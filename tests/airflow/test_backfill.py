@@ -110,6 +110,19 @@ def test_every_date_of_every_chunk_is_run_once_on_the_live_version(bench: Bench,
     assert survey.took_s, "there is something to estimate from"
 
 
+def test_no_more_runs_go_at_the_same_time_than_was_asked_for(bench: Bench, live: Released) -> None:
+    (step,) = steps_for(bench, live, request_of("plain", 10, 14, parallel=4))
+    assert step.parallel == 1, "the DAG allows no more"
+    wide = step.model_copy(update={"parallel": 2})
+    running: list[int] = []
+
+    def count(_: BackfillDates) -> None:
+        running.append([state for _, state, _ in runs_of(bench, "plain", 10, 14)].count("running"))
+
+    AirflowBackfills(bench.client, allow=count, poll_s=0.1).fill(wide, lambda line: None)
+    assert max(running) == 2
+
+
 def test_who_takes_up_what_another_process_left_doubles_and_loses_nothing(bench: Bench, live: Released) -> None:
     (step,) = steps_for(bench, live, request_of("dying", 1, 4))
     looks = 0

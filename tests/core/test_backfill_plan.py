@@ -12,7 +12,7 @@ from slipway import engine
 from slipway.backfill import model_steps
 from slipway.deployment import Deployment, fold
 from slipway.errors import StepFailed
-from slipway.lineage import Lineage
+from slipway.model import Model
 from slipway.observation import Observation, Published
 from slipway.plan import Plan, moved_by_others
 from slipway.policy import LaneRule
@@ -82,9 +82,9 @@ def dag_steps() -> tuple[BackfillDates, ...]:
 
 
 def steps_of_model() -> tuple[RebuildModel, AdoptModel]:
-    lineage = Lineage(model="fct", is_microbatch=True, relations=("FINANCE.FCT",))
+    model = Model(name="fct", is_microbatch=True, relations=("FINANCE.FCT",))
     rebuild, adopt = model_steps(
-        ModelRequest(model="fct", **DAYS), lineage, slot=SLOT, release=RELEASE.id, version="v", after=None
+        ModelRequest(model="fct", **DAYS), model, slot=SLOT, release=RELEASE.id, version="v", after=None
     )
     return rebuild.model_copy(update={"aside": ASIDE}), adopt.model_copy(update={"aside": ASIDE})
 

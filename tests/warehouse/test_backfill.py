@@ -20,7 +20,7 @@ from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.snowflake import Session, SnowflakeFacts
 from slipway.backfill import model_steps
 from slipway.errors import ConfigurationError, StepFailed
-from slipway.lineage import lineage_of
+from slipway.model import model_in
 from slipway.ports import Outcome
 from slipway.request import ModelRequest
 from slipway.step import AdoptModel, BuildSlot, RebuildModel
@@ -133,8 +133,8 @@ class Events:
         request = ModelRequest(
             model=model, since=BEGIN + timedelta(days=first), until=BEGIN + timedelta(days=last), chunk_days=2
         )
-        lineage = lineage_of(json.loads(self.manifests.dbt_manifest(SLOT) or b"{}"), model)
-        return model_steps(request, lineage, slot=SLOT, release=SLOT * 8, version="v", after=after)
+        found = model_in(json.loads(self.manifests.dbt_manifest(SLOT) or b"{}"), model)
+        return model_steps(request, found, slot=SLOT, release=SLOT * 8, version="v", after=after)
 
     def seen(self) -> dict[int, tuple[int, int, int]]:
         """Return what readers see of each day: rows of the fact, and rows and amount of what is built from it."""
@@ -238,7 +238,7 @@ def test_killed_anywhere_readers_see_one_whole_state_and_the_next_process_ends_i
 ) -> None:
     before = events.seen()
     events.add(2, 3)
-    rebuild, adopt = events.steps("fct_event", 2, 2, after=statement)
+    rebuild, adopt = events.steps("agg_day", 2, 2, after=statement)
     mortal = events.slots(after=statement)
     with pytest.raises(Died):
         both(mortal, rebuild, adopt)

@@ -14,7 +14,7 @@ _TABLES = ("table", "incremental", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lineage:
+class Model:
     """One model among its relatives.
 
     Attributes:
@@ -22,13 +22,13 @@ class Lineage:
         relations: `LAYER.NAME` of every table among the model, its ancestors and its descendants, by name.
     """
 
-    model: str
+    name: str
     is_microbatch: bool
     relations: tuple[str, ...]
 
 
-def lineage_of(manifest: Mapping[str, Any], model: str) -> Lineage:
-    """Return a model's lineage; raise `ConfigurationError` when there is no such model, or it is no table."""
+def model_in(manifest: Mapping[str, Any], model: str) -> Model:
+    """Return a model and its relatives; raise `ConfigurationError` when there is no such model, or it is no table."""
     nodes: Mapping[str, Any] = manifest["nodes"]
     models = {node["name"]: name for name, node in nodes.items() if node["resource_type"] == "model"}
     if model not in models:
@@ -46,8 +46,8 @@ def lineage_of(manifest: Mapping[str, Any], model: str) -> Lineage:
         )
     relatives = {own, *_reach(manifest["parent_map"], own), *_reach(manifest["child_map"], own)}
     tables = [node for name in relatives if (node := nodes.get(name)) and node["config"]["materialized"] in _TABLES]
-    return Lineage(
-        model=model,
+    return Model(
+        name=model,
         is_microbatch=config.get("incremental_strategy") == "microbatch",
         relations=tuple(sorted(f"{layer_of(node['schema'])}.{node['alias'].upper()}" for node in tables)),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from slipway.errors import ConfigurationError
-from slipway.lineage import lineage_of
+from slipway.model import model_in
 
 
 def node(name: str, layer: str, materialized: str = "table", kind: str = "model", **config: str) -> dict[str, Any]:
@@ -36,17 +36,17 @@ MANIFEST: dict[str, Any] = {
 
 
 def test_the_tables_above_and_below_a_model_belong_to_it_and_its_cousins_do_not() -> None:
-    found = lineage_of(MANIFEST, "fct")
+    found = model_in(MANIFEST, "fct")
     assert found.relations == ("CUSTOMER.AGG", "FINANCE.FCT", "SEEDS.RATES")
     assert found.is_microbatch
 
 
 def test_a_snapshot_is_never_built_again() -> None:
-    assert "SNAPSHOTS.KEPT" not in lineage_of(MANIFEST, "fct").relations
+    assert "SNAPSHOTS.KEPT" not in model_in(MANIFEST, "fct").relations
 
 
 def test_a_model_without_batches_is_known_as_such() -> None:
-    assert not lineage_of(MANIFEST, "agg").is_microbatch
+    assert not model_in(MANIFEST, "agg").is_microbatch
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_a_model_without_batches_is_known_as_such() -> None:
 )
 def test_what_holds_no_rows_or_is_no_model_is_refused(model: str, said: str, fix: str) -> None:
     with pytest.raises(ConfigurationError, match=said) as refused:
-        lineage_of(MANIFEST, model)
+        model_in(MANIFEST, model)
     assert fix in (refused.value.fix or "")
