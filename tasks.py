@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import approval, audit, dags, deploy, infra, lock, sandbox
+from slipway.tasks import approval, audit, dags, dbt, deploy, infra, lock, sandbox
 
 namespace = Collection(
     deploy.deploy,
@@ -17,6 +17,7 @@ namespace = Collection(
     Collection("approval", approval.request, approval.review),
     Collection.from_module(audit, name="audit"),
     Collection.from_module(dags, name="dags"),
+    Collection.from_module(dbt, name="dbt"),
     Collection.from_module(infra, name="infra"),
     Collection.from_module(lock, name="lock"),
     Collection.from_module(sandbox, name="sandbox"),

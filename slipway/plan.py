@@ -5,7 +5,8 @@ Rules:
 - The order is the order of `Plan.steps`: what is additive first, readers next, the orchestrator last.
 - A plan names the base it was made on. An empty plan says why there is nothing to do.
 - A plan names the commits that made it different from what is live: who wrote them must not be who approves it.
-- A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay as they are.
+- A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay as they are, and what it
+  publishes was compared when it first went live.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from slipway.release import Provenance, Release, Version, short, version_archive
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -81,6 +83,7 @@ def build_plan(
     *,
     dag_ids: tuple[str, ...],
     policy: str,
+    rules: str,
     configuration: str,
     after: str | None = None,
     commits: tuple[Provenance, ...] = (),
@@ -92,10 +95,12 @@ def build_plan(
     Args:
         dag_ids: that the release holds.
         policy: the digest of the policy it will be judged by.
+        rules: the digest of what that says of comparisons.
         configuration: the digest of the environment's configuration.
         after: the id of the last deployment, whatever came of it.
         commits: since the one that is live, oldest first.
-        once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
+        once_live: slots that readers have seen at some time, or that were refused to them: when one is not live now,
+            what it holds is old.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
     archive_sha256 = seen.uploaded.get(version.version, made_here)  # an earlier Slipway may have packed it otherwise
@@ -105,6 +110,7 @@ def build_plan(
         _upload(version, seen, archive_sha256),
         _migrate(release, seen) if purpose == "deploy" else None,
         _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
+        _compare(release, seen, rules) if purpose == "deploy" else None,
         _publish(release, seen),
         flip,
     )
@@ -149,7 +155,7 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
     match step:
         case ApplyInfrastructure():
             return before, now.model_copy(update={"serial": before.serial, "lineage": before.lineage})
-        case UploadVersion():
+        case UploadVersion() | CompareSlot():
             return before, now
         case MigrateWarehouse():
             return _without_scripts(before, step.scripts), _without_scripts(_unlearnt(now, before), step.scripts)
@@ -247,6 +253,14 @@ def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
         return None
     clone_from = live.slot if live and live.slot in complete and not is_live else None
     return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, anew=known)
+
+
+def _compare(release: Release, seen: Observation, rules: str) -> Step | None:
+    """Return the comparison with what is live, when something is and another slot is to take its place."""
+    live = seen.warehouse.published
+    if live is None or live.slot == release.slot:
+        return None
+    return CompareSlot(slot=release.slot, release=release.id, against=live.slot, rules=rules)
 
 
 def _publish(release: Release, seen: Observation) -> Step | None:

@@ -14,6 +14,7 @@ from slipway.observation import Observation
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -70,11 +71,17 @@ class Migrations(Protocol):
 
 
 class Slots(Protocol):
-    """Builds slots and publishes them."""
+    """Builds slots, compares them with what is live, and publishes them."""
 
     def is_built(self, step: BuildSlot) -> bool: ...
 
     def build(self, step: BuildSlot, progress: Progress) -> Outcome: ...
+
+    def is_compared(self, step: CompareSlot) -> bool:
+        """Return whether the slot was published, which it is not before; until then it is compared again."""
+
+    def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
+        """Return how the slot differs from the live one; raise `Differs` beyond the policy's thresholds."""
 
     def is_published(self, step: PublishSlot) -> bool: ...
 

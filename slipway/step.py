@@ -53,6 +53,16 @@ class BuildSlot(Document):
     anew: bool = False  # it was complete once; what it holds is older than what readers see
 
 
+class CompareSlot(Document):
+    """Hold the built slot against the live one; beyond the policy's thresholds it is not published. Only reads."""
+
+    kind: Literal["compare"] = "compare"
+    slot: str
+    release: str
+    against: str  # the slot published before
+    rules: str  # digest of the policy's thresholds and acknowledgements
+
+
 class PublishSlot(Document):
     """Point every published schema at the slot, all at one instant."""
 
@@ -76,10 +86,10 @@ class FlipPointer(Document):
 
 
 Step = Annotated[
-    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | PublishSlot | FlipPointer,
+    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | CompareSlot | PublishSlot | FlipPointer,
     Field(discriminator="kind"),
 ]
-StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip"]
+StepKind = Literal["infra", "upload", "migrate", "build", "compare", "publish", "flip"]
 
 
 def summarise(step: Step) -> str:
@@ -100,6 +110,8 @@ def summarise(step: Step) -> str:
         case BuildSlot():
             origin = f"what differs from {step.clone_from}, on its clone" if step.clone_from else "everything"
             return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}"
+        case CompareSlot():
+            return f"compare slot {step.slot} with {step.against}, by the thresholds of the policy"
         case PublishSlot():
             return f"publish slot {step.slot}" + (f" in place of {step.replaces}" if step.replaces else "")
         case FlipPointer():
@@ -112,11 +124,14 @@ def summarise(step: Step) -> str:
 
 
 def is_reversible(step: Step) -> bool:
-    """Return whether a rollback undoes the step. Migrations are expand-only: they stay, and old code keeps working."""
+    """Return whether a rollback undoes the step. Migrations are expand-only: they stay, and old code keeps working.
+
+    A comparison only reads, so it leaves nothing to undo.
+    """
     match step:
         case ApplyInfrastructure() | MigrateWarehouse():
             return False
-        case UploadVersion() | BuildSlot() | PublishSlot() | FlipPointer():
+        case UploadVersion() | BuildSlot() | CompareSlot() | PublishSlot() | FlipPointer():
             return True
         case _:
             assert_never(step)

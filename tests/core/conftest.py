@@ -25,7 +25,15 @@ from slipway.plan import Plan, build_plan
 from slipway.policy import LANES, Policy
 from slipway.ports import Effects, Outcome, Progress
 from slipway.release import Provenance, Release, Version, build_release
-from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, UploadVersion
+from slipway.step import (
+    ApplyInfrastructure,
+    BuildSlot,
+    CompareSlot,
+    FlipPointer,
+    MigrateWarehouse,
+    PublishSlot,
+    UploadVersion,
+)
 from tests.ports.memory import MemoryJournal
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday
@@ -156,7 +164,7 @@ class MemoryEnvironment:
             release,
             version,
             self.observe(),
-            **{"dag_ids": DAG_IDS, "policy": "p" * 64, "configuration": "e" * 64, **options},
+            **{"dag_ids": DAG_IDS, "policy": "p" * 64, "rules": "t" * 64, "configuration": "e" * 64, **options},
         )
 
     def effects(self) -> Effects:
@@ -202,6 +210,13 @@ class MemoryEnvironment:
         self._count("build")
         self.complete.add(step.slot)
         return Outcome(summary="built")
+
+    def is_compared(self, step: CompareSlot) -> bool:
+        return self.published is not None and self.published.slot == step.slot
+
+    def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
+        self._count("compare")
+        return Outcome(summary="compared")
 
     def is_published(self, step: PublishSlot) -> bool:
         return self.published is not None and self.published.slot == step.slot

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
-EDGE = {"console.py", "progress.py", "render.py", "site.py", "operation.py", "record.py", "launch.py"}
+EDGE = {
+    "console.py",
+    "progress.py",
+    "render.py",
+    "render_comparison.py",
+    "site.py",
+    "operation.py",
+    "record.py",
+    "launch.py",
+}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
 
 

@@ -18,12 +18,15 @@ from .conftest import DAG_IDS, MemoryEnvironment, obstacles, release_of, version
 from .test_engine import deploy
 
 
+WITH_MODEL = ("upload", "build", "compare", "publish", "flip")
+
+
 @pytest.mark.parametrize(
     ("changes", "settings", "steps", "lanes"),
     [
         ({}, {}, (), ()),
         ({"dags/customers.py": b"new"}, {}, ("upload", "flip"), ("dags",)),
-        ({"dbt/models/finance/dim_account.sql": b"select 2"}, {}, ("upload", "build", "publish", "flip"), ("dbt",)),
+        ({"dbt/models/finance/dim_account.sql": b"select 2"}, {}, WITH_MODEL, ("dbt",)),
         ({"snowflake_migrations/scripts/R__views.sql": b"other"}, {}, ("upload", "migrate", "flip"), ("migration",)),
         (
             {"snowflake_migrations/scripts/V1.1.0__more.sql": b"x", "snowflake_migrations/undo/U1.1.0__more.sql": b"y"},
@@ -123,7 +126,7 @@ def _break_an_import(environment: MemoryEnvironment) -> None:
         (_drift, ("infra",), "infra"),
         (_forget_a_script, ("migrate",), "migration"),
         (_lose_the_slot, ("build",), "dbt"),
-        (_publish_another, ("publish",), "dbt"),
+        (_publish_another, ("compare", "publish"), "dbt"),
         (_break_an_import, ("flip",), "dags"),
     ],
 )
