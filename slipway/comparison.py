@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -26,6 +27,7 @@ from slipway.threshold import ComparisonRules, Measure, Thresholds
 
 EVIDENCE_BYTES = 150_000  # an event of the journal holds it, which may have 400 kB
 EVIDENCE_FINDINGS = 200
+_WIDTH = re.compile(r"NUMBER\((?P<digits>\d+),(?P<scale>\d+)\)")
 _ESTIMATE = Fraction(5, 100)  # two estimates of one number of distinct values may be that far apart
 _NOISE = Fraction(1, 10**9)  # and two sums of the same floating-point numbers, added up in another order
 
@@ -398,7 +400,7 @@ def _held(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
         case "removed":
             return ("gone", "as it was", True) if _is_published(one) else ("gone", "", False)
         case "type":
-            return ("", "as it was", True) if _is_published(one) else ("", "", False)
+            return _of_type(one)
         case "duplicates":
             return _of_duplicates(one, limits)
         case _ if one.rows[0] == 0:
@@ -417,6 +419,14 @@ def _held(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
             assert_never(one.measure)
 
 
+def _of_type(one: Difference) -> tuple[str, str, bool]:
+    """A number that has room for more digits before its point holds every value that it held."""
+    old, new = (_WIDTH.fullmatch(value or "") for value in (one.before, one.after))
+    if old and new and old["scale"] == new["scale"] and int(old["digits"]) < int(new["digits"]):
+        return ("wider", "", False)
+    return ("other", "as it was", True) if _is_published(one) else ("other", "", False)
+
+
 def _of_duplicates(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
     before, after = int(one.before or 0), int(one.after or 0)
     return (f"{after - before:+d}", str(limits.duplicate_keys), after > max(before, limits.duplicate_keys))
@@ -429,7 +439,7 @@ def _is_published(one: Difference) -> bool:
 def _of_rows(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
     change = _change(one.rows[0], one.rows[1])
     limit = Fraction(limits.rows_percent) if change < 0 else Fraction(limits.growth_percent)
-    return (_percent(change), f"{'-' if change < 0 else '+'}{_plain(limit)} %", abs(change) > limit)
+    return (_percent(change), _room(change, limit), abs(change) > limit)
 
 
 def _of_nulls(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
@@ -445,7 +455,7 @@ def _of_distinct(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
         return ("it had none", "", False)
     change = _change(before, after)
     room = limit + _growth(one) if change > 0 else limit
-    return (_percent(change), f"{'-' if change < 0 else '+'}{_plain(room)} %", abs(change) > room)
+    return (_percent(change), _room(change, room), abs(change) > room)
 
 
 def _of_sum(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
@@ -495,6 +505,11 @@ def _apart(one: Any, other: Any) -> Fraction:
     """Return how far two numbers are apart, as a share of the larger."""
     first, second = Fraction(str(one)), Fraction(str(other))
     return abs(first - second) / (max(abs(first), abs(second)) or 1)
+
+
+def _room(change: Fraction, limit: Fraction) -> str:
+    """Return how far it may move the way that it did."""
+    return _percent(-limit if change < 0 else limit)
 
 
 def _percent(change: Fraction) -> str:

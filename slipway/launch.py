@@ -17,18 +17,17 @@ from typing import Any, Literal, Protocol
 from slipway import engine, gate
 from slipway.deployment import Deployment, fold
 from slipway.documents import digest_of
-from slipway.errors import Blocked, ConfigurationError, Differs, NotBootstrapped, SlipwayError, Stale
+from slipway.errors import Blocked, ConfigurationError, NotBootstrapped, SlipwayError, Stale
 from slipway.evidence import ended
 from slipway.gate import Verdict
 from slipway.observation import Observation
 from slipway.operation import Operation
-from slipway.plan import Plan, moved_by_others
+from slipway.plan import Plan, is_compared_anew, moved_by_others
 from slipway.ports import Journal, Lease
 from slipway.record import Record
 from slipway.release import short
 from slipway.rollback import live_in
 from slipway.site import Site
-from slipway.step import CompareSlot
 
 UNSAID = timedelta(minutes=15)  # within which a rollback given again is the same one, if nobody heard of its end
 
@@ -167,7 +166,9 @@ def _resumption(record: Record, operation: Operation, order: Order, listener: Li
         plan = record.site.bucket.plan(last.plan)
     except ConfigurationError:  # another Slipway made it, or nobody kept it
         return None
-    if not record.may_go_on(last, plan) or _is_judged_anew(record, last, plan):
+    if not record.may_go_on(last, plan):
+        return None
+    if is_compared_anew(plan, refused_by=last.error, rules=record.site.policy.comparison.digest):
         return None
     if moved_by_others(plan, operation.observer.observe(infrastructure=False).base, begun=last.begun):
         return None
@@ -186,16 +187,6 @@ def _resumption(record: Record, operation: Operation, order: Order, listener: Li
             "slipway": own_digest(),
         },
     )
-
-
-def _is_judged_anew(record: Record, last: Deployment, plan: Plan) -> bool:
-    """Return whether the plan compares slots and would not do so again: it was refused, or the thresholds moved.
-
-    Nobody approved it with other thresholds; and the slot that was refused is built anew, unless it was acknowledged.
-    """
-    compares = [step for step in plan.steps if isinstance(step, CompareSlot)]
-    rules = record.site.policy.comparison.digest
-    return bool(compares) and (last.error == Differs.__name__ or any(step.rules != rules for step in compares))
 
 
 def _new_work(

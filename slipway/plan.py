@@ -16,6 +16,7 @@ from collections.abc import Collection
 from typing import Literal, assert_never
 
 from slipway.documents import Document
+from slipway.errors import Differs
 from slipway.migration import pending_scripts
 from slipway.observation import Base, InfrastructureFacts, Observation, moved
 from slipway.policy import LANES, Lane
@@ -148,6 +149,20 @@ def moved_by_others(plan: Plan, now: Base, *, begun: Collection[StepKind] = ()) 
         if step.kind in begun:
             before, now = _apart_from(step, before, now)
     return moved(before, now)
+
+
+def is_compared_anew(plan: Plan, *, refused_by: str | None, rules: str) -> bool:
+    """Return whether a deployment of the plan that stopped needs another plan because it compares slots.
+
+    What was refused is not compared again as it is: it is built anew, or was acknowledged since. And nobody approved
+    the plan with other thresholds than its own. No side effects.
+
+    Args:
+        refused_by: the class of the error that the deployment stopped with.
+        rules: the digest of the thresholds as they are now.
+    """
+    steps = [step for step in plan.steps if isinstance(step, CompareSlot)]
+    return bool(steps) and (refused_by == Differs.__name__ or any(step.rules != rules for step in steps))
 
 
 def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:

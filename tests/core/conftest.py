@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from slipway import gate
-from slipway.errors import StepFailed
+from slipway.errors import Differs, StepFailed
 from slipway.observation import (
     AppliedMigration,
     InfrastructureFacts,
@@ -127,6 +127,7 @@ class MemoryEnvironment:
     releases: dict[str, Release] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     fails_at: str | None = None
+    refuses: bool = False  # to have another slot published than is live
     destroys_data: tuple[str, ...] = ()
     import_errors: tuple[str, ...] = ()
     dag_ids: tuple[str, ...] = DAG_IDS  # that Airflow shows
@@ -215,6 +216,8 @@ class MemoryEnvironment:
         return self.published is not None and self.published.slot == step.slot
 
     def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
+        if self.refuses:
+            raise Differs("compare refused")
         self._count("compare")
         return Outcome(summary="compared")
 
