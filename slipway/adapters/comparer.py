@@ -231,7 +231,7 @@ class SlotComparer:
             for number in (0, 1)
             if title in sides.relations[number]
         }
-        found = _at_once(jobs, lambda one, done: progress(f"{one[0]}: {done} of {len(jobs)} profiles"))
+        found = at_once(jobs, lambda one, done: progress(f"{one[0]}: {done} of {len(jobs)} profiles"))
         new, old = ({title: one for (title, side), one in found.items() if side == number} for number in (0, 1))
         return new, old
 
@@ -263,7 +263,7 @@ class SlotComparer:
                 limit=limit,
             )
 
-        told = _at_once(
+        told = at_once(
             {title: ask(title) for title in wanted},
             lambda title, done: progress(f"{title}: {done} of {len(wanted)} samples"),
         )
@@ -283,7 +283,7 @@ def _moved_on(sides: Sides) -> Iterable[tuple[str, str]]:
             yield title, "the live one was written to since, and the next deployment builds the slot anew"
 
 
-def _at_once(jobs: Mapping[Any, Callable[[], _T]], tell: Callable[[Any, int], None]) -> dict[Any, _T]:
+def at_once(jobs: Mapping[Any, Callable[[], _T]], tell: Callable[[Any, int], None]) -> dict[Any, _T]:
     """Return what the jobs return; what one raises is raised once the others that run are over."""
     found = {}
     with ThreadPoolExecutor(max_workers=SESSIONS) as pool:
