@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import approval, audit, backfill, dags, deploy, infra, lock, migrate, sandbox
+from slipway.tasks import approval, audit, backfill, dags, dbt, deploy, infra, lock, migrate, sandbox
 
 namespace = Collection(
     deploy.deploy,
@@ -18,6 +18,7 @@ namespace = Collection(
     Collection.from_module(audit, name="audit"),
     Collection.from_module(backfill, name="backfill"),
     Collection.from_module(dags, name="dags"),
+    Collection.from_module(dbt, name="dbt"),
     Collection.from_module(infra, name="infra"),
     Collection.from_module(lock, name="lock"),
     Collection.from_module(migrate, name="migrate"),

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from slipway.documents import Document, canonical
-from slipway.errors import ConfigurationError, JournalError
+from slipway.errors import ConfigurationError, Differs, JournalError
 from slipway.step import StepKind
 
 State = Literal["applying", "verifying", "succeeded", "failed"]
@@ -128,6 +128,7 @@ class Deployment:
     looked_ms: int = 0  # of it, spent asking the environment whether it is as planned
     steps: tuple[StepRecord, ...] = ()
     message: str | None = None
+    error: str | None = None  # the class of what it failed by
 
     @property
     def approved_by(self) -> tuple[str, ...]:
@@ -186,6 +187,12 @@ def published_slots(deployments: Iterable[Deployment]) -> frozenset[str]:
     return frozenset(
         one.slot for one in deployments if any(step.kind == "publish" and step.state in done for step in one.steps)
     )
+
+
+def refused_slots(deployments: Iterable[Deployment]) -> frozenset[str]:
+    """Return the slots whose last deployment stopped because they differ from what was live."""
+    last = {one.slot: one.error for one in deployments}
+    return frozenset(slot for slot, error in last.items() if error == Differs.__name__)
 
 
 def median_durations_ms(deployments: Iterable[Deployment]) -> dict[StepKind, int]:
@@ -261,9 +268,9 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
             return replace(before, state=state, steps=(*before.steps[:-1], failed))
         case "succeeded":
             looked_ms = before.looked_ms + int(data.get("outside_ms", 0))
-            return replace(_ended(before, event), state=state, message=None, looked_ms=looked_ms)
+            return replace(_ended(before, event), state=state, message=None, error=None, looked_ms=looked_ms)
         case "failed" | "abandoned":
-            return replace(_ended(before, event), state=state, message=data["message"])
+            return replace(_ended(before, event), state=state, message=data["message"], error=data.get("error"))
         case "resumed":
             died_ms = _span_ms(before.since, before.heard_at) if before.ended_at is None else 0
             return replace(
@@ -276,6 +283,7 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 worked_ms=before.worked_ms + died_ms,
                 ended_at=None,
                 message=None,
+                error=None,
                 **_permission(data),
             )
         case "verifying" | "began" | "lock-broken" | "script-undoing" | "script-undone":

@@ -29,6 +29,7 @@ from slipway.step import (
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
+    CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -205,6 +206,8 @@ def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
             return effects.migrations.are_applied(step)
         case BuildSlot():
             return (recorded or not step.anew) and effects.slots.is_built(step)
+        case CompareSlot():
+            return effects.slots.is_compared(step)  # it only reads: until the slot is published it is done again
         case PublishSlot():
             return effects.slots.is_published(step)
         case FlipPointer():
@@ -232,6 +235,8 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
             return effects.migrations.migrate(step, progress)
         case BuildSlot():
             return effects.slots.build(step, progress)
+        case CompareSlot():
+            return effects.slots.compare(step, progress)
         case PublishSlot():
             return effects.slots.publish(step, progress)
         case FlipPointer():

@@ -6,6 +6,7 @@ SlipwayError
 │   ├── Stale               3   the environment moved since the plan was made
 │   └── Locked              3   another deployment holds the environment
 ├── StepFailed              4   a step was tried and did not succeed
+│   ├── Differs             4   what was built differs from what is live beyond the policy
 │   └── Unavailable         4   a part of the platform does not answer
 │       └── NotBootstrapped 4   it answers, and the environment was never made
 ├── VerificationFailed      5   every step was done, and the environment still differs from the plan
@@ -75,6 +76,10 @@ class StepFailed(SlipwayError):
     """A step was tried and did not succeed; the steps before it stand, the published data is what it was."""
 
     exit_code = 4
+
+
+class Differs(StepFailed):
+    """What was built differs from what is live beyond the policy; it is not published."""
 
 
 class Unavailable(StepFailed):

@@ -22,7 +22,7 @@ from slipway.evidence import ended
 from slipway.gate import Verdict
 from slipway.observation import Observation
 from slipway.operation import Operation
-from slipway.plan import Plan, Purpose, moved_by_others
+from slipway.plan import Plan, Purpose, is_compared_anew, moved_by_others
 from slipway.ports import Journal, Lease
 from slipway.record import Record
 from slipway.release import short
@@ -173,6 +173,8 @@ def _resumption(record: Record, operation: Operation, order: Order, listener: Li
     except ConfigurationError:  # another Slipway made it, or nobody kept it
         return None
     if not operation.goes_on_with(plan) or not record.may_go_on(last, plan):
+        return None
+    if is_compared_anew(plan, refused_by=last.error, rules=record.site.policy.comparison.digest):
         return None
     if moved_by_others(plan, operation.observer.observe(infrastructure=False).base, begun=last.begun):
         return None

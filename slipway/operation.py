@@ -25,7 +25,7 @@ from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.release_bucket import differing
 from slipway.adapters.schemachange import Schemachange, variables_of
 from slipway.adapters.snowflake import statements_in
-from slipway.deployment import Deployment, published_slots
+from slipway.deployment import Deployment, published_slots, refused_slots
 from slipway.documents import canonical
 from slipway.errors import ConfigurationError
 from slipway.gate import CheckReport, Problem
@@ -115,6 +115,7 @@ class Operation:
             site.build / environment.name / "dbt",
             session=site.session,
             facts=site.warehouse,
+            comparer=site.comparer(),
             publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse),
             bucket=site.bucket,
             address=site.address,
@@ -152,12 +153,19 @@ class Operation:
             seen,
             dag_ids=dag_ids,
             policy=self.site.policy.digest,
+            rules=self.site.policy.comparison.digest,
             configuration=self.site.environment.digest,
             after=next((one.id for one in reversed(self.site.history())), None),
             commits=self.commits,
             purpose=purpose,
-            once_live=published_slots(self.site.history()),
+            once_live=self._old_slots(),
         )
+
+    def _old_slots(self) -> frozenset[str]:
+        """Return the slots that are not published as they stand: readers saw them once, or they were refused."""
+        history = self.site.history()
+        refused = refused_slots(history) - self.site.policy.comparison.acknowledged_slots()
+        return published_slots(history) | refused
 
     def checks(self) -> CheckReport:
         """Return what the checks find in the release; kept by content, so that the same content is checked once.

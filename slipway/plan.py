@@ -5,7 +5,8 @@ Rules:
 - The order is the order of `Plan.steps`: what is additive first, readers next, the orchestrator last.
 - A plan names the base it was made on. An empty plan says why there is nothing to do.
 - A plan names the commits that made it different from what is live: who wrote them must not be who approves it.
-- A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay as they are.
+- A rollback is a plan whose target is an earlier version. Migrations and infrastructure stay as they are, and what it
+  publishes was compared when it first went live.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Collection, Sequence
 from typing import Literal, assert_never
 
 from slipway.documents import Document
+from slipway.errors import Differs
 from slipway.migration import kind_of, pending_scripts, rehearsal_of
 from slipway.observation import AppliedMigration, Base, InfrastructureFacts, Observation, moved
 from slipway.policy import LANES, Lane
@@ -24,6 +26,7 @@ from slipway.step import (
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
+    CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -89,6 +92,7 @@ def build_plan(
     *,
     dag_ids: tuple[str, ...],
     policy: str,
+    rules: str,
     configuration: str,
     after: str | None = None,
     commits: tuple[Provenance, ...] = (),
@@ -100,10 +104,12 @@ def build_plan(
     Args:
         dag_ids: that the release holds.
         policy: the digest of the policy it will be judged by.
+        rules: the digest of what that says of comparisons.
         configuration: the digest of the environment's configuration.
         after: the id of the last deployment, whatever came of it.
         commits: since the one that is live, oldest first.
-        once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
+        once_live: slots that readers have seen at some time, or that were refused to them: when one is not live now,
+            what it holds is old.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
     archive_sha256 = seen.uploaded.get(version.version, made_here)  # an earlier Slipway may have packed it otherwise
@@ -114,6 +120,7 @@ def build_plan(
         rehearsal_step(release, seen.warehouse.migrations) if purpose == "deploy" else None,
         _migrate(release, seen) if purpose == "deploy" else None,
         _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
+        _compare(release, seen, rules) if purpose == "deploy" else None,
         _publish(release, seen),
         flip,
     )
@@ -153,12 +160,26 @@ def moved_by_others(plan: Plan, now: Base, *, begun: Collection[StepKind] = ()) 
     return moved(before, now)
 
 
+def is_compared_anew(plan: Plan, *, refused_by: str | None, rules: str) -> bool:
+    """Return whether a deployment of the plan that stopped needs another plan because it compares slots.
+
+    What was refused is not compared again as it is: it is built anew, or was acknowledged since. And nobody approved
+    the plan with other thresholds than its own. No side effects.
+
+    Args:
+        refused_by: the class of the error that the deployment stopped with.
+        rules: the digest of the thresholds as they are now.
+    """
+    steps = [step for step in plan.steps if isinstance(step, CompareSlot)]
+    return bool(steps) and (refused_by == Differs.__name__ or any(step.rules != rules for step in steps))
+
+
 def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
     """Return both bases without what the step was to change."""
     match step:
         case ApplyInfrastructure():
             return before, now.model_copy(update={"serial": before.serial, "lineage": before.lineage})
-        case UploadVersion() | RehearseMigrations():
+        case UploadVersion() | RehearseMigrations() | CompareSlot():
             return before, now
         case MigrateWarehouse():
             return _without_scripts(before, step.scripts), _without_scripts(_unlearnt(now, before), step.scripts)
@@ -287,6 +308,14 @@ def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
         return None
     clone_from = live.slot if live and live.slot in complete and not is_live else None
     return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, anew=known)
+
+
+def _compare(release: Release, seen: Observation, rules: str) -> Step | None:
+    """Return the comparison with what is live, when something is and another slot is to take its place."""
+    live = seen.warehouse.published
+    if live is None or live.slot == release.slot:
+        return None
+    return CompareSlot(slot=release.slot, release=release.id, against=live.slot, rules=rules)
 
 
 def _publish(release: Release, seen: Observation) -> Step | None:

@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from slipway.documents import Document, read_toml
+from slipway.threshold import ComparisonRules
 
 Lane = Literal["dags", "dbt", "migration", "config", "infra"]
 LANES: tuple[Lane, ...] = ("infra", "migration", "dbt", "dags", "config")
@@ -154,6 +155,7 @@ class Policy(Document):
     break_glass: BreakGlass
     lanes: dict[Lane, LaneGates]
     environments: dict[Literal["dev", "staging", "prod"], EnvironmentRules]
+    comparison: ComparisonRules = ComparisonRules()
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -16,6 +16,7 @@ from slipway.step import (
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
+    CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -78,11 +79,17 @@ class Migrations(Protocol):
 
 
 class Slots(Protocol):
-    """Builds slots and publishes them."""
+    """Builds slots, compares them with what is live, and publishes them."""
 
     def is_built(self, step: BuildSlot) -> bool: ...
 
     def build(self, step: BuildSlot, progress: Progress) -> Outcome: ...
+
+    def is_compared(self, step: CompareSlot) -> bool:
+        """Return whether the slot was published, which it is not before; until then it is compared again."""
+
+    def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
+        """Return how the slot differs from the live one; raise `Differs` beyond the policy's thresholds."""
 
     def is_published(self, step: PublishSlot) -> bool: ...
 

@@ -18,6 +18,7 @@ import botocore.exceptions
 
 from slipway.adapters.airflow import Airflow, TokenTransport
 from slipway.adapters.aws import Aws, code_of, translated
+from slipway.adapters.comparer import SlotComparer
 from slipway.adapters.evidence_bucket import EvidenceBucket
 from slipway.adapters.journal import DynamoJournal
 from slipway.adapters.lease import DynamoLease
@@ -141,6 +142,17 @@ class Site:
     def warehouse(self) -> SnowflakeFacts:
         """What the warehouse holds."""
         return SnowflakeFacts(self.session, self.environment.warehouse)
+
+    def comparer(self) -> SlotComparer:
+        """Return what compares slots, by the policy of the work tree."""
+        warehouse = self.environment.warehouse
+        return SlotComparer(
+            lambda: self.session_of(warehouse.deployer),
+            warehouse,
+            self.bucket,
+            self.policy.comparison,
+            tag=f"slipway:{self.environment.name}",
+        )
 
     def session_of(self, principal: Principal) -> Session:
         """Return a session of one of the environment's principals."""

@@ -63,6 +63,16 @@ class BuildSlot(Document):
     anew: bool = False  # it was complete once; what it holds is older than what readers see
 
 
+class CompareSlot(Document):
+    """Hold the built slot against the live one; beyond the policy's thresholds it is not published. Only reads."""
+
+    kind: Literal["compare"] = "compare"
+    slot: str
+    release: str
+    against: str  # the slot published before
+    rules: str  # digest of the policy's thresholds and acknowledgements
+
+
 class PublishSlot(Document):
     """Point every published schema at the slot, all at one instant."""
 
@@ -131,6 +141,7 @@ Step = Annotated[
     | RehearseMigrations
     | MigrateWarehouse
     | BuildSlot
+    | CompareSlot
     | PublishSlot
     | FlipPointer
     | BackfillDates
@@ -138,7 +149,19 @@ Step = Annotated[
     | AdoptModel,
     Field(discriminator="kind"),
 ]
-StepKind = Literal["infra", "upload", "rehearse", "migrate", "build", "publish", "flip", "backfill", "rebuild", "adopt"]
+StepKind = Literal[
+    "infra",
+    "upload",
+    "rehearse",
+    "migrate",
+    "build",
+    "compare",
+    "publish",
+    "flip",
+    "backfill",
+    "rebuild",
+    "adopt",
+]
 # Of plans that a release is no part of
 BACKFILL_KINDS: frozenset[StepKind] = frozenset({"backfill", "rebuild", "adopt"})
 
@@ -163,6 +186,8 @@ def summarise(step: Step) -> str:
         case BuildSlot():
             origin = f"what differs from {step.clone_from}, on its clone" if step.clone_from else "everything"
             return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}"
+        case CompareSlot():
+            return f"compare slot {step.slot} with {step.against}, by the thresholds of the policy"
         case PublishSlot():
             return f"publish slot {step.slot}" + (f" in place of {step.replaces}" if step.replaces else "")
         case FlipPointer():
@@ -196,11 +221,14 @@ def summarise_backfill(steps: tuple[Step, ...]) -> str:
 
 
 def is_reversible(step: Step) -> bool:
-    """Return whether a rollback undoes the step. Migrations are expand-only: they stay, and old code keeps working."""
+    """Return whether a rollback undoes the step. Migrations are expand-only: they stay, and old code keeps working.
+
+    A comparison only reads, so it leaves nothing to undo.
+    """
     match step:
         case ApplyInfrastructure() | MigrateWarehouse() | BackfillDates() | RebuildModel() | AdoptModel():
             return False
-        case UploadVersion() | RehearseMigrations() | BuildSlot() | PublishSlot() | FlipPointer():
+        case UploadVersion() | RehearseMigrations() | BuildSlot() | CompareSlot() | PublishSlot() | FlipPointer():
             return True
         case _:
             assert_never(step)

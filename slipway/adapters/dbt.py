@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from slipway.adapters.comparer import SlotComparer
 from slipway.adapters.grant import quoted
 from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.private_key import private_key
@@ -38,7 +39,7 @@ from slipway.errors import StepFailed, Unavailable
 from slipway.gate import Problem
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
-from slipway.step import BuildSlot, PublishSlot
+from slipway.step import BuildSlot, CompareSlot, PublishSlot
 
 _PROGRAM = Path(sys.executable).parent / "dbt"
 MESSAGE = 1200  # characters of one node's error: a contract's names every column that does not fit
@@ -92,7 +93,7 @@ def ground_of(project: Path, profile: Mapping[str, str]) -> str:
 
 
 class DbtSlots:
-    """Builds one release's slot and publishes it; implements `ports.Slots`."""
+    """Builds one release's slot, compares it and publishes it; implements `ports.Slots`."""
 
     def __init__(
         self,
@@ -102,14 +103,26 @@ class DbtSlots:
         *,
         session: Session,
         facts: SnowflakeFacts,
+        comparer: SlotComparer,
         publisher: SlotPublisher,
         bucket: ReleaseBucket,
         address: Address,
         key_file: Path,
     ) -> None:
         self._environment, self._project, self._work = environment, project, work
-        self._session, self._facts, self._publisher, self._bucket = session, facts, publisher, bucket
+        self._session, self._facts, self._bucket = session, facts, bucket
+        self._comparer, self._publisher = comparer, publisher
         self._address, self._key_file = address, key_file
+
+    def is_compared(self, step: CompareSlot) -> bool:
+        """Probe of the compare step: readers see the slot, so it was compared. It only reads, so until then it is done
+        again, however often it was done (docs/adr/0007-unknown-outcomes.md)."""
+        live = self._facts.published()
+        return live is not None and live.slot == step.slot
+
+    def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
+        """Hold the slot against the live one."""
+        return self._comparer.compare(step, progress)
 
     def is_published(self, step: PublishSlot) -> bool:
         """Probe of the publish step."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from slipway import gate
-from slipway.errors import StepFailed
+from slipway.errors import Differs, StepFailed
 from slipway.observation import (
     AppliedMigration,
     InfrastructureFacts,
@@ -28,6 +28,7 @@ from slipway.release import Provenance, Release, Version, build_release
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -128,6 +129,7 @@ class MemoryEnvironment:
     releases: dict[str, Release] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     fails_at: str | None = None
+    refuses: bool = False  # to have another slot published than is live
     destroys_data: tuple[str, ...] = ()
     import_errors: tuple[str, ...] = ()
     dag_ids: tuple[str, ...] = DAG_IDS  # that Airflow shows
@@ -165,7 +167,7 @@ class MemoryEnvironment:
             release,
             version,
             self.observe(),
-            **{"dag_ids": DAG_IDS, "policy": "p" * 64, "configuration": "e" * 64, **options},
+            **{"dag_ids": DAG_IDS, "policy": "p" * 64, "rules": "t" * 64, "configuration": "e" * 64, **options},
         )
 
     def effects(self) -> Effects:
@@ -219,6 +221,15 @@ class MemoryEnvironment:
         self._count("build")
         self.complete.add(step.slot)
         return Outcome(summary="built")
+
+    def is_compared(self, step: CompareSlot) -> bool:
+        return self.published is not None and self.published.slot == step.slot
+
+    def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
+        if self.refuses:
+            raise Differs("compare refused")
+        self._count("compare")
+        return Outcome(summary="compared")
 
     def is_published(self, step: PublishSlot) -> bool:
         return self.published is not None and self.published.slot == step.slot

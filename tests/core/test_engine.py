@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slipway import engine
-from slipway.deployment import fold
-from slipway.errors import Interrupted, Locked, Stale, StepFailed, Unavailable, VerificationFailed
+from slipway.deployment import fold, refused_slots
+from slipway.errors import Differs, Interrupted, Locked, Stale, StepFailed, Unavailable, VerificationFailed
 from slipway.observation import AppliedMigration, Published
 from slipway.plan import Plan, moved_by_others
 from slipway.ports import Effects
@@ -223,6 +223,7 @@ EFFECT_OF = {
     "rehearse": "rehearse",
     "migrate": "migrate",
     "build": "build",
+    "compare": "compare",
     "publish": "publish",
     "flip": "flip",
 }
@@ -347,6 +348,57 @@ def test_a_slot_built_anew_is_not_built_a_third_time_once_the_journal_has_it(
     assert environment.counts["build"] == 1
     deploy(environment, journal, release, version, plan=plan)
     assert environment.counts["build"] == 1
+
+
+@pytest.fixture
+def second(environment: MemoryEnvironment, journal: MemoryJournal) -> tuple[Release, Version]:
+    """A release that changes a model, while another is live; what happened so far is forgotten."""
+    first, release = release_of(), release_of({"dbt/models/finance/dim_account.sql": b"select 2"})
+    deploy(environment, journal, first, version_in_staging(first))
+    environment.counts.clear()
+    journal.written.clear()
+    return release, version_in_staging(release)
+
+
+@pytest.mark.parametrize(
+    ("kind", "point", "comparisons"),
+    [
+        ("build", "after", 1),
+        ("compare", "before", 1),
+        ("compare", "after", 2),
+        ("publish", "before", 2),
+        ("publish", "after", 1),
+    ],
+)
+def test_a_slot_is_compared_again_until_readers_see_it_and_never_after(
+    kind: str,
+    point: str,
+    comparisons: int,
+    environment: MemoryEnvironment,
+    journal: MemoryJournal,
+    second: tuple[Release, Version],
+) -> None:
+    plan = environment.plan(*second)
+    die(environment, journal, plan, kind, point)
+    deploy(environment, journal, *second, plan=plan)
+    assert environment.counts == {"upload": 1, "build": 1, "compare": comparisons, "publish": 1, "flip": 1}
+
+
+def test_what_a_comparison_refuses_is_not_published_and_its_slot_stays(
+    environment: MemoryEnvironment, journal: MemoryJournal, second: tuple[Release, Version]
+) -> None:
+    release, version = second
+    live = environment.published
+    environment.refuses = True
+    with pytest.raises(Differs, match="compare refused"):
+        deploy(environment, journal, release, version)
+    assert (environment.published, release.slot in environment.complete) == (live, True)
+    (refused,) = fold(journal.events())
+    assert (refused.state, refused.error, refused.steps[-1].kind) == ("failed", "Differs", "compare")
+    assert refused_slots([refused]) == {release.slot}
+    environment.refuses = False
+    deploy(environment, journal, release, version, deployment="d-2")
+    assert refused_slots(fold(journal.events())) == frozenset()
 
 
 @given(failures=st.integers(min_value=0, max_value=3), kind=st.sampled_from(KINDS), after=st.booleans())

@@ -11,7 +11,8 @@ import pytest
 SLIPWAY = Path(__file__).parents[2] / "slipway"
 # Those that know core and adapters both
 ABOVE = ("site", "operation", "record", "launch", "retraction", "backfill_operation")
-EDGE = {"console.py", "progress.py", "render.py", "backfill_report.py", *(f"{name}.py" for name in ABOVE)}
+SHOWING = ("console", "progress", "render", "render_comparison", "backfill_report")
+EDGE = {f"{name}.py" for name in (*ABOVE, *SHOWING)}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
 
 

@@ -9,13 +9,15 @@ import pytest
 from slipway.engine import is_done
 from slipway.gate import CheckReport, Problem
 from slipway.observation import AppliedMigration, Published
-from slipway.plan import Plan
+from slipway.plan import Plan, is_compared_anew
 from slipway.release import Release
-from slipway.step import BuildSlot, FlipPointer, summarise
+from slipway.step import BuildSlot, CompareSlot, FlipPointer, summarise
 from tests.ports.memory import MemoryJournal
 
 from .conftest import DAG_IDS, MemoryEnvironment, obstacles, release_of, version_in_staging
 from .test_engine import deploy
+
+WITH_MODEL = ("upload", "build", "compare", "publish", "flip")
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ from .test_engine import deploy
     [
         ({}, {}, (), ()),
         ({"dags/customers.py": b"new"}, {}, ("upload", "flip"), ("dags",)),
-        ({"dbt/models/finance/dim_account.sql": b"select 2"}, {}, ("upload", "build", "publish", "flip"), ("dbt",)),
+        ({"dbt/models/finance/dim_account.sql": b"select 2"}, {}, WITH_MODEL, ("dbt",)),
         (
             {"snowflake_migrations/scripts/R__views.sql": b"other"},
             {},
@@ -128,7 +130,7 @@ def _break_an_import(environment: MemoryEnvironment) -> None:
         (_drift, ("infra",), "infra"),
         (_forget_a_script, ("rehearse", "migrate"), "migration"),
         (_lose_the_slot, ("build",), "dbt"),
-        (_publish_another, ("publish",), "dbt"),
+        (_publish_another, ("compare", "publish"), "dbt"),
         (_break_an_import, ("flip",), "dags"),
     ],
 )
@@ -185,6 +187,40 @@ def test_a_slot_that_stood_aside_is_built_anew_from_the_live_one(
     build = next(step for step in plan.steps if isinstance(step, BuildSlot))
     assert (build.slot, build.clone_from, build.anew) == (first.slot, second.slot, True)
     assert not is_done(build, environment.effects())
+
+
+def test_a_slot_is_compared_with_the_live_one_before_it_takes_its_place(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    _, second = two_releases
+    third = release_of({"dbt/models/finance/dim_account.sql": b"select 3"})
+    plan = environment.plan(third, version_in_staging(third), rules="r" * 64)
+    assert tuple(step.kind for step in plan.steps) == ("upload", "migrate", "build", "compare", "publish", "flip")
+    (step,) = (one for one in plan.steps if isinstance(one, CompareSlot))
+    assert (step.slot, step.against, step.rules) == (third.slot, second.slot, "r" * 64)
+    assert not is_done(step, environment.effects())
+    environment.published = Published(slot=third.slot, release=third.id)
+    assert is_done(step, environment.effects())
+
+
+def test_what_is_published_first_is_compared_with_nothing(environment: MemoryEnvironment) -> None:
+    release = release_of()
+    assert "compare" not in [step.kind for step in environment.plan(release, version_in_staging(release)).steps]
+
+
+def test_a_refused_plan_is_not_gone_on_with_and_neither_is_one_by_other_thresholds(
+    environment: MemoryEnvironment, two_releases: tuple[Release, Release]
+) -> None:
+    _, second = two_releases
+    third = release_of({"dbt/models/finance/dim_account.sql": b"select 3"})
+    plan = environment.plan(third, version_in_staging(third), rules="r" * 64)
+    assert not is_compared_anew(plan, refused_by=None, rules="r" * 64)
+    assert not is_compared_anew(plan, refused_by="Unavailable", rules="r" * 64)
+    assert is_compared_anew(plan, refused_by="Differs", rules="r" * 64)
+    assert is_compared_anew(plan, refused_by=None, rules="s" * 64)
+    without = environment.plan(second, version_in_staging(second, dbt_threads=8), rules="r" * 64)
+    assert without.steps
+    assert not is_compared_anew(without, refused_by="Differs", rules="s" * 64)
 
 
 def test_a_slot_that_was_built_and_never_live_is_not_built_again(

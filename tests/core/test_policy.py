@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .conftest import policy_of
 
 PROJECT = Path(__file__).parents[2]
 ENVIRONMENTS: dict[str, Any] = {"staging": {}}
+ACKNOWLEDGED = {"model": "orders", "what": "rows", "reason": "a test order", "slot": "D16BA260"}
 GATES = {lane: {"gates": sorted(INDISPENSABLE[lane])} for lane in LANES}
 
 
@@ -81,6 +83,30 @@ def test_the_projects_own_policy_is_valid_and_reads_back_the_same() -> None:
             {"people": {"ana": {"identities": ["ana"]}, "ben": {"identities": ["Ana"]}}},
             "people.ben.identities: 'Ana' belongs to 'ana' too",
         ),
+        ({"comparison": {"row_percent": 1}}, "comparison.row_percent: unknown key"),
+        ({"comparison": {"rows_percent": -1}}, "comparison.rows_percent: Input should be greater than or equal to 0"),
+        ({"comparison": {"sum_percent": "much"}}, "comparison.sum_percent: Input should be a valid decimal"),
+        ({"comparison": {"sum_percent": "NaN"}}, "comparison.sum_percent: Input should be a finite number"),
+        ({"comparison": {"duplicate_keys": "0.5"}}, "comparison.duplicate_keys: Input should be a valid integer"),
+        ({"comparison": {"unexplained": {"hope": 1}}}, "comparison.unexplained.hope: unknown key"),
+        ({"comparison": {"models": {"orders": {"hope": 1}}}}, "comparison.models.orders.hope: unknown key"),
+        ({"comparison": {"models": {"a b": {}}}}, "comparison.models.a b.[key]: String should match pattern"),
+        *(
+            (
+                {"comparison": {"acknowledgements": [{**ACKNOWLEDGED, **changes}]}},
+                f"comparison.acknowledgements.0{said}",
+            )
+            for changes, said in (
+                ({"slot": None}, ": Value error, it would stay for ever"),
+                ({"slot": "d16ba260"}, ": Value error, slot 'd16ba260' is no slot"),
+                ({"slot": "D16BA26"}, ": Value error, slot 'D16BA26' is no slot"),
+                ({"what": "everything"}, ".what: Input should be"),
+                ({"reason": "  "}, ".reason: String should have at least 1 character"),
+                ({"until": "soon"}, ".until: Input should be a valid date"),
+                ({"colum": "amount"}, ".colum: unknown key"),
+                ({"model": ""}, ".model: String should match pattern"),
+            )
+        ),
         *(
             ({"environments": {"prod": {"lanes": {"dbt": {"windows": [window]}}}}}, f"{window!r} is no window")
             for window in (
@@ -102,6 +128,20 @@ def test_a_mistake_is_named_with_its_place(changes: dict[str, Any], said: str) -
         policy_of(**{"environments": ENVIRONMENTS, **changes})
 
     assert said in str(refused.value)
+
+
+def test_what_is_said_of_comparisons_reads_back_the_same_and_has_no_floats() -> None:
+    """A percentage may be written as a number with decimals; as a float it would have no canonical form."""
+    said = {"sum_percent": 0.5, "acknowledgements": [{**ACKNOWLEDGED, "until": date(2026, 12, 31)}]}
+    policy = policy_of(comparison=said)
+
+    assert policy.comparison.sum_percent == Decimal("0.5")
+    assert Policy.from_bytes(policy.to_bytes(), origin="memory") == policy
+    assert policy.comparison.digest != policy_of(comparison={"sum_percent": 0.5}).comparison.digest
+
+
+def test_a_policy_that_says_nothing_of_comparisons_compares_as_the_projects_own_does() -> None:
+    assert policy_of().comparison == load_policy(PROJECT / "config" / "policy.toml").comparison
 
 
 @pytest.mark.parametrize("left_out", ["dev", "staging", "prod"])

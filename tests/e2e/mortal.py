@@ -35,6 +35,7 @@ from slipway.rollback import live_in, rollback_target
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -190,6 +191,12 @@ class MortalEffects:
 
     def build(self, step: BuildSlot, progress: Progress) -> Outcome:
         return self._fate.surround(step, progress, lambda tell: self._real.slots.build(step, tell))
+
+    def is_compared(self, step: CompareSlot) -> bool:
+        return self._real.slots.is_compared(step)
+
+    def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.slots.compare(step, tell))
 
     def is_published(self, step: PublishSlot) -> bool:
         return self._real.slots.is_published(step)

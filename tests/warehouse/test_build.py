@@ -8,20 +8,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from slipway.adapters.comparer import SlotComparer
 from slipway.adapters.dbt import DbtSlots, ground_of
 from slipway.adapters.snowflake import Session
 from slipway.errors import ConfigurationError, StepFailed
 from slipway.ports import Outcome, Progress
 from slipway.step import BuildSlot
+from slipway.threshold import ComparisonRules
 from tests.dbt.warehouse import PROJECT, Server
 from tests.warehouse.place import Place, bare_place
 
+TODAY = date(2026, 11, 28)
 FIRST, SECOND, THIRD, FOURTH = "AAAA0001", "AAAA0002", "AAAA0003", "AAAA0004"
 SETTINGS = """
 name: small
@@ -74,8 +78,8 @@ class Small:
     def project(self) -> Path:
         return self.folder / "dbt"
 
-    def write(self, settings: str = SETTINGS) -> None:
-        for name, text in MODELS.items():
+    def write(self, settings: str = SETTINGS, models: Mapping[str, str] = MODELS) -> None:
+        for name, text in models.items():
             file = self.project / "models" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
@@ -92,10 +96,23 @@ class Small:
             self.folder / "work",
             session=self.place.deployer,
             facts=self.place.facts,
+            comparer=self.comparer(),
             publisher=self.place.publisher,
             bucket=self.manifests,  # type: ignore[arg-type]
             address=self.place.server.address,
             key_file=key_file or self.place.server.key_of(transformer),
+        )
+
+    def comparer(self, rules: ComparisonRules | None = None, *, today: date = TODAY) -> SlotComparer:
+        warehouse, server = self.place.environment.warehouse, self.place.server
+        return SlotComparer(
+            lambda: Session(
+                warehouse, warehouse.deployer, address=server.address, key_file=server.key_of(warehouse.deployer)
+            ),
+            warehouse,
+            self.manifests,  # type: ignore[arg-type]
+            rules or ComparisonRules(),
+            today=lambda: today,
         )
 
     def build(self, slot: str, *, clone_from: str | None = None, progress: Progress = lambda line: None) -> Outcome:
