@@ -195,7 +195,15 @@ def test_a_slot_is_compared_with_the_live_one_before_it_takes_its_place(
     _, second = two_releases
     third = release_of({"dbt/models/finance/dim_account.sql": b"select 3"})
     plan = environment.plan(third, version_in_staging(third), rules="r" * 64)
-    assert tuple(step.kind for step in plan.steps) == ("upload", "migrate", "build", "compare", "publish", "flip")
+    assert tuple(step.kind for step in plan.steps) == (
+        "upload",
+        "rehearse",
+        "migrate",
+        "build",
+        "compare",
+        "publish",
+        "flip",
+    )
     (step,) = (one for one in plan.steps if isinstance(one, CompareSlot))
     assert (step.slot, step.against, step.rules) == (third.slot, second.slot, "r" * 64)
     assert not is_done(step, environment.effects())
