@@ -32,6 +32,7 @@ _ACCOUNT = {
     "CREATE USER": "USERADMIN",
     "MANAGE GRANTS": "SECURITYADMIN",
 }
+MANAGED = "MANAGED ACCESS"  # what the registry says of such a schema
 _PARENT_ROLES = {"ACCOUNTADMIN": ("SYSADMIN", "SECURITYADMIN"), "SECURITYADMIN": ("USERADMIN",)}
 
 
@@ -119,6 +120,18 @@ class Access:
         roles = self.effective(session.role)
         return {grant.privilege for grant in self._registry.grants_on(kind, name) if grant.grantee in roles}
 
+    def may_read(self, role: str, name: Name) -> bool:
+        """Tell whether a role may read a table or view, whoever asks."""
+        roles = self.effective(role)
+        if "ACCOUNTADMIN" in roles or not self.is_role(role):
+            return True
+        wanted = (("DATABASE", name[:1], "USAGE"), ("SCHEMA", name[:2], "USAGE"), ("TABLE", name, "SELECT"))
+        for kind, place, privilege in wanted:
+            held = {grant.privilege for grant in self._registry.grants_on(kind, place) if grant.grantee in roles}
+            if not held & {privilege, "OWNERSHIP"}:
+                return False
+        return True
+
     def may_see(self, session: Session, kind: str, name: Name) -> bool:
         """Tell whether the role holds anything on the object, or on something in a database or schema."""
         if self.is_unrestricted(session) or name in session.temporary:
@@ -166,9 +179,14 @@ class Access:
         self.require(session, inside, container, f"CREATE {kind}")
 
     def require_granting(self, session: Session, kind: str, name: Name) -> None:
-        """Raise unless the role may grant on an object: its owner, or a role with MANAGE GRANTS."""
+        """Raise unless the role may grant on an object: its owner, or a role with MANAGE GRANTS.
+
+        In a schema with managed access the owner of the schema grants in the place of the owners of what it contains.
+        """
         if self.has_account_privilege(session, "MANAGE GRANTS"):
             return
+        if len(name) == 3 and self.is_managed(name[:2]):
+            kind, name = "SCHEMA", name[:2]
         if kind == "ACCOUNT":
             raise error.insufficient("account", session.account.upper())
         held = self._held(session, kind, name)
@@ -176,6 +194,21 @@ class Access:
             raise error.missing(_word(kind), ".".join(name))
         if "OWNERSHIP" not in held:
             raise error.insufficient(kind, name[-1])
+
+    def require_granting_future(self, session: Session, container: Name) -> None:
+        """Raise unless the role may grant on what is not there yet: MANAGE GRANTS, or ownership of a managed schema."""
+        if self.has_account_privilege(session, "MANAGE GRANTS"):
+            return
+        inside = "DATABASE" if len(container) == 1 else "SCHEMA"
+        if inside == "SCHEMA" and self.is_managed(container):
+            self.require_granting(session, inside, container)
+            return
+        self.require(session, inside, container)
+        raise error.insufficient(inside, container[-1])
+
+    def is_managed(self, schema: Name) -> bool:
+        """Tell whether a schema has managed access."""
+        return self._registry.objects.get(("SCHEMA", schema)) == MANAGED
 
 
 def _word(kind: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from slipway.sandbox.snowflake import error, relation
+from slipway.sandbox.snowflake.access import MANAGED
 from slipway.sandbox.snowflake.reader import Name, Reader, quote_name
 from slipway.sandbox.snowflake.result import Result
 
@@ -131,7 +132,8 @@ def _create_schema(
     relation.atomically(session, work)
     if replace:
         instance.registry.forget(name)
-    instance.registry.created("SCHEMA", name, session.role)
+    managed = MANAGED if reader.has("MANAGED", "ACCESS") else None
+    instance.registry.created("SCHEMA", name, session.role, definition=managed)
     if source is not None:
         instance.registry.cloned(source, name, session.role)
     _comment_container(session, name, reader)

@@ -257,6 +257,8 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         for reference in references:
             stream.refuse_reading(session, reference.name)
             session.instance.access.require(session, "TABLE", reference.name, *reference.privileges)
+            if reference.name not in session.temporary and session.instance.relation_kind(reference.name) == "VIEW":
+                session.instance.expansions.require(session, reference.name)
         if session.transaction.is_open:
             session.transaction.touched.update(relation.databases_behind(session, [r.name for r in references]))
 

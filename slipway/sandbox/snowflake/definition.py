@@ -15,6 +15,7 @@ import duckdb
 from sqlglot import exp
 
 from slipway.sandbox.snowflake import error, relation, resolution
+from slipway.sandbox.snowflake.access import MANAGED
 from slipway.sandbox.snowflake.reader import Name, Reader, literal, quote, quote_name
 from slipway.sandbox.snowflake.result import Result
 
@@ -204,10 +205,23 @@ def handle_alter(cursor: Cursor, reader: Reader) -> Result | None:
     if not action or (action in ("ALTER", "MODIFY") and "COMMENT" not in reader.words):
         return None
     session.instance.access.require(session, kind, name, "OWNERSHIP")
+    if action in ("ENABLE", "DISABLE"):
+        return _manage_access(cursor, kind, name, reader, enable=action == "ENABLE")
     if action in ("ALTER", "MODIFY"):
         return _comment_columns(cursor, name, reader)
     if action in ("SET", "UNSET"):
         return _set_properties(cursor, kind, name, reader, unset=action == "UNSET")
+    return Result.status()
+
+
+def _manage_access(cursor: Cursor, kind: str, name: Name, reader: Reader, *, enable: bool) -> Result:
+    if kind != "SCHEMA" or not reader.take("MANAGED", "ACCESS"):
+        raise error.unsupported(f"ALTER {kind} .. {'ENABLE' if enable else 'DISABLE'} {reader.rest()[:40]}")
+    registry = cursor.session.instance.registry
+    if enable:
+        registry.put_object(kind, name, MANAGED)
+    elif (kind, name) in registry.objects:
+        registry.drop_definition(kind, name)
     return Result.status()
 
 

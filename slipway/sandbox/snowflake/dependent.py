@@ -27,7 +27,7 @@ def renaming(source: Name, target: Name, *, swap: bool = False) -> Callable[[Nam
 
 def is_cloned(kind: str, definition: str) -> bool:
     """Tell whether an object without a table behind it is in a clone of its schema: internal stages are not."""
-    return kind in ("FILE FORMAT", "STREAM", "TASK", "PROCEDURE") or (
+    return kind in ("SCHEMA", "FILE FORMAT", "STREAM", "TASK", "PROCEDURE") or (
         kind == "STAGE" and definition.startswith('{"url": "s3')
     )
 

@@ -58,6 +58,28 @@ def locked(detail: str) -> ProgrammingError:
     return ProgrammingError(msg=f"Lock wait timeout: {detail}", errno=LOCK_CONFLICT, sqlstate="57014")
 
 
+def not_expanded(view: str, name: str) -> ProgrammingError:
+    """Return the error of a view whose owner may not read what it reads."""
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nFailure during expansion of view '{view}': SQL compilation error:\n"
+        f"Object '{name}' does not exist or not authorized.",
+        errno=2037,
+        sqlstate="42601",
+    )
+
+
+def dependent_grant(privilege: str, name: str, role: str) -> ProgrammingError:
+    """Return the refusal to hand over an object on which others hold privileges, while nothing is said of these."""
+    return ProgrammingError(
+        msg=f"SQL execution error: Dependent grant of privilege '{privilege}' on securable '{name}' to role '{role}' "
+        "exists.  It must be revoked first.  More than one dependent grant may exist: use 'SHOW GRANTS' command to "
+        "view them.  To revoke all dependent grants while transferring object ownership, use convenience command "
+        "'GRANT OWNERSHIP ON <target_objects> TO <target_role> REVOKE CURRENT GRANTS'.",
+        errno=3036,
+        sqlstate="23001",
+    )
+
+
 def task_not_executable() -> ProgrammingError:
     """Return the refusal to resume a task whose owner may not run tasks."""
     return ProgrammingError(

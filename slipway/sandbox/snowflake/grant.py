@@ -72,17 +72,21 @@ def handle(cursor: Cursor, reader: Reader) -> Result | None:
         for privilege in _expanded(privileges, kind)
     ]
     access, registry = cursor.session.instance.access, cursor.session.instance.registry
+    if reader.take("WITH", "GRANT", "OPTION"):
+        raise error.unsupported("WITH GRANT OPTION")
+    reader.take_any("RESTRICT", "CASCADE")
+    if not reader.at_end:
+        raise reader.unexpected()
     for kind, name in targets:
-        access.require_granting(cursor.session, _container(name) if future else kind, name)
+        if future:
+            access.require_granting_future(cursor.session, name)
+        else:
+            access.require_granting(cursor.session, kind, name)
     if granting:
         registry.add_grants(grants, grantor=cursor.session.role)
     else:
         registry.remove_grants(grants)
     return Result.status()
-
-
-def _container(name: Name) -> str:
-    return "DATABASE" if len(name) == 1 else "SCHEMA"
 
 
 def _privileges(reader: Reader) -> list[str]:
@@ -217,6 +221,8 @@ def _ownership(cursor: Cursor, reader: Reader) -> Result:
     if kind != "ROLE":
         raise error.syntax("ownership is granted to a role.")
     if future:
+        for _, container in targets:
+            session.instance.access.require_granting_future(session, container)
         grants = [Grant(privilege="OWNERSHIP", kind=k, name=n, grantee=role, future=True) for k, n in targets]
         registry.add_grants(grants, grantor=session.role)
         return Result.status()
@@ -225,7 +231,7 @@ def _ownership(cursor: Cursor, reader: Reader) -> Result:
         session.instance.access.require_granting(session, object_kind, name)
         others = [g for g in registry.grants_on(object_kind, name) if g.privilege != "OWNERSHIP"]
         if others and not mode:
-            raise error.syntax("Dependent grant of privilege exists; say COPY CURRENT GRANTS or REVOKE CURRENT GRANTS.")
+            raise error.dependent_grant(others[0].privilege, ".".join(name), others[0].grantee)
         if mode == "REVOKE CURRENT GRANTS":
             registry.remove_grants(others)
         registry.set_owner(object_kind, name, role)

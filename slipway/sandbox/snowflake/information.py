@@ -64,11 +64,13 @@ _VIEWS = f"""
 _SCHEMATA = f"""
     CREATE OR REPLACE VIEW {STORE}.is_schemata AS
     SELECT s.database_name AS CATALOG_NAME, s.schema_name AS SCHEMA_NAME,
-           coalesce(o.owner, 'ACCOUNTADMIN') AS SCHEMA_OWNER, 'NO' AS IS_TRANSIENT, 'NO' AS IS_MANAGED_ACCESS,
+           coalesce(o.owner, 'ACCOUNTADMIN') AS SCHEMA_OWNER, 'NO' AS IS_TRANSIENT,
+           if(m.name IS NULL, 'NO', 'YES') AS IS_MANAGED_ACCESS,
            1::BIGINT AS RETENTION_TIME, coalesce(o.created, {_EPOCH}) AS CREATED,
            coalesce(o.created, {_EPOCH}) AS LAST_ALTERED, nullif(x.comment, '') AS COMMENT, 'ROLE' AS OWNER_ROLE_TYPE
     FROM duckdb_schemas() s
     LEFT JOIN {STORE}.owners o ON o.kind = 'SCHEMA' AND o.name = [s.database_name, s.schema_name]
+    LEFT JOIN {STORE}.objects m ON m.kind = 'SCHEMA' AND m.name = [s.database_name, s.schema_name]
     LEFT JOIN {_EXT}._fs_tables_ext x ON x.ext_table_catalog = s.database_name
         AND x.ext_table_schema = s.schema_name AND x.ext_table_name = ''
     WHERE s.schema_name NOT IN {_HIDDEN} AND s.database_name IN (SELECT name FROM {STORE}.databases)

@@ -22,6 +22,7 @@ from fakesnow.transforms import show as fakesnow_show
 
 from slipway.sandbox.snowflake import error, translation
 from slipway.sandbox.snowflake.access import Access
+from slipway.sandbox.snowflake.expansion import Expansions
 from slipway.sandbox.snowflake.history import History
 from slipway.sandbox.snowflake.information import creation_sql
 from slipway.sandbox.snowflake.key import KeyRing
@@ -72,6 +73,7 @@ class Instance:
         self._root.execute(creation_sql())
         self.history = History(self._root.cursor(), str(state / "history.duckdb"))
         self.access = Access(self.registry, strict_roles=keys is not None)
+        self.expansions = Expansions()
         self.keys = KeyRing(self.registry, keys) if keys is not None else None
         self._attach_all()
 

@@ -186,7 +186,8 @@ def _schemas(session: Session, wanted: Filter, terse: bool) -> Result:
         scope = wanted.scope
     test = where(session, scope[:1], ("CATALOG_NAME",))
     rows = session.instance.registry.query(
-        f"SELECT CREATED, SCHEMA_NAME, CATALOG_NAME, SCHEMA_OWNER, coalesce(COMMENT, '') FROM {STORE}.is_schemata "
+        "SELECT CREATED, SCHEMA_NAME, CATALOG_NAME, SCHEMA_OWNER, coalesce(COMMENT, ''), "
+        f"if(IS_MANAGED_ACCESS = 'YES', 'MANAGED ACCESS', '') FROM {STORE}.is_schemata "
         f"WHERE {test} ORDER BY CATALOG_NAME, SCHEMA_NAME"
     )
     may_see = session.instance.access.may_see
@@ -196,7 +197,7 @@ def _schemas(session: Session, wanted: Filter, terse: bool) -> Result:
     current = (session.database, session.schema)
     return table(
         "created_on:t|name|is_default|is_current|database_name|owner|comment|options|retention_time|owner_role_type",
-        [(r[0], r[1], "N", "Y" if (r[2], r[1]) == current else "N", r[2], r[3], r[4], "", "1", "ROLE") for r in rows],
+        [(r[0], r[1], "N", "Y" if (r[2], r[1]) == current else "N", r[2], r[3], r[4], r[5], "1", "ROLE") for r in rows],
     )
 
 

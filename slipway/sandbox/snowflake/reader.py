@@ -107,6 +107,11 @@ class Reader:
                 return phrase
         return ""
 
+    def has(self, *words: str) -> bool:
+        """Tell whether `words` stand anywhere ahead, without moving."""
+        size = len(words)
+        return any(tuple(self.words[i : i + size]) == words for i in range(self.position, len(self.words) - size + 1))
+
     def expect(self, *words: str) -> None:
         """Move past `words`; raises a syntax error when something else stands there."""
         if not self.take(*words):

@@ -311,7 +311,7 @@ class Registry:
             for grant in self.all_grants()
             if grant.name[:depth] == source
             and len(grant.name) > depth
-            and (_has_rows(grant) or (grant.kind, grant.name) in kept)
+            and (grant.kind in (*RELATION_KINDS, "SCHEMA") or (grant.kind, grant.name) in kept)
         ]
         replaced = [grant for grant in self.all_grants() if grant.name[:depth] == target and len(grant.name) > depth]
         with self._changing() as connection:
@@ -353,6 +353,12 @@ class Registry:
             )
             self.objects[(kind, name)] = definition
 
+    def drop_definition(self, kind: str, name: Name) -> None:
+        """Forget what was recorded of an object that stays, and nothing granted on it."""
+        with self._changing() as connection:
+            connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
+            self.objects.pop((kind, name), None)
+
     def _put_object(self, connection: duckdb.DuckDBPyConnection, kind: str, name: Name, definition: str) -> None:
         if (kind, name) in self.objects:
             connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
@@ -381,10 +387,6 @@ class Registry:
                 connection.execute(f"INSERT INTO {STORE}.user_keys VALUES (?, ?, ?)", [user, slot, public_key])
         with self._mutex:
             self._load()
-
-
-def _has_rows(grant: Grant) -> bool:
-    return grant.kind in RELATION_KINDS or grant.kind == "SCHEMA"
 
 
 def _is_below(key: tuple[str, Name], name: Name) -> bool:

@@ -89,15 +89,21 @@ def _behind(session: Session, names: Sequence[Name]) -> set[Name]:
         if name in seen or len(name) != 3:
             continue
         seen.add(name)
-        if session.instance.relation_kind(name) != "VIEW":
-            continue
-        rows = session.instance.registry.query(
-            "SELECT sql FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND view_name = ?", name
-        )
-        for (sql,) in rows:
-            for table in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Table):
-                waiting.append((table.catalog or name[0], table.db or name[1], table.name))
+        if session.instance.relation_kind(name) == "VIEW":
+            waiting += read_by(session, name)
     return seen
+
+
+def read_by(session: Session, view: Name) -> list[Name]:
+    """Return the tables and views a view names."""
+    rows = session.instance.registry.query(
+        "SELECT sql FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND view_name = ?", view
+    )
+    return [
+        (table.catalog or view[0], table.db or view[1], table.name)
+        for (sql,) in rows
+        for table in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Table)
+    ]
 
 
 # copying -----------------------------------------------------------------------------------------------------------

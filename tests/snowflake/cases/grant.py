@@ -273,7 +273,7 @@ CASES = (
         _ROLE,
         "CREATE ROLE Q_{n}",
         "GRANT SELECT ON TABLE T TO ROLE R_{n}",
-        fails("GRANT OWNERSHIP ON TABLE T TO ROLE Q_{n}", 1003),
+        fails("GRANT OWNERSHIP ON TABLE T TO ROLE Q_{n}", 3036),
         "DROP ROLE Q_{n}",
         _END,
         page="sql-reference/sql/grant-ownership",
