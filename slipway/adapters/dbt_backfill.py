@@ -169,7 +169,7 @@ class ModelBackfills(DbtSlots):
                 f"CREATE OR REPLACE TABLE {target} CLONE {source}",
                 f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
             )
-        again = ("build", "--select", f"+{step.request.model}+", VIEWS, "--exclude-resource-type", "unit_test")
+        again = ("build", "--select", f"+{step.request.model}+", VIEWS, "--exclude-resource-type", "unit_test", "snapshot")
         self._dbt(step.slot, again, progress)  # to its end: readers see the clone, which is not to stay
         build = BuildSlot(slot=step.slot, release=step.release, clone_from=None)
         self._complete(build, self._ground(step.slot))
