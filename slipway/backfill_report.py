@@ -10,6 +10,7 @@ from slipway.adapters.wish import wish_of
 from slipway.backfill import choose, estimate, parallel_of, tally
 from slipway.backfill_operation import BackfillOperation, Request, marks_of, request_of
 from slipway.deployment import Deployment, forecast_ms
+from slipway.errors import ConfigurationError
 from slipway.launch import Launch
 from slipway.plan import Plan
 from slipway.release import short
@@ -137,10 +138,14 @@ def show_done(done: Launch, *, seconds: float) -> None:
 
 
 def state_document(site: Site, one: Deployment) -> dict[str, Any]:
-    """Return how far a backfill is: what the journal says of it, and what Airflow says now of its dates."""
-    planned = site.bucket.plan(one.plan)
-    request, marks = request_of(planned), marks_of(planned)
-    backfills, steps = AirflowBackfills(site.airflow), [s for s in planned.steps if isinstance(s, BackfillDates)]
+    """Return how far a backfill is: what the journal says of it, and what Airflow says now of its dates.
+
+    Of a plan that this Slipway cannot read, only the journal tells.
+    """
+    planned = _plan_of(site, one)
+    request, marks = (request_of(planned), marks_of(planned)) if planned else (None, ())
+    backfills = AirflowBackfills(site.airflow)
+    steps = [step for step in planned.steps if isinstance(step, BackfillDates)] if planned else []
     chunks = [{"from": step.dates[0], "to": step.dates[-1], **tally(backfills.progress(step))} for step in steps]
     active = backfills.active(request.dag_id) if isinstance(request, DagRequest) else None
     wish = next((found for mark in marks if (found := wish_of(site.bucket, mark))), None)
@@ -148,7 +153,7 @@ def state_document(site: Site, one: Deployment) -> dict[str, Any]:
         "deployment": one.id,
         "plan": one.plan,
         "state": one.state,
-        **(_asked(request) if request else {}),
+        **(_asked(request) if request else dict.fromkeys(("dag", "model", "from", "to"))),
         "version": one.version,
         "by": one.by,
         "started_at": one.started_at,
@@ -160,6 +165,13 @@ def state_document(site: Site, one: Deployment) -> dict[str, Any]:
         "airflow": {"id": active.id, "paused": active.is_paused} if active and active.mark in marks else None,
         "wish": wish.model_dump(mode="json") if wish else None,
     }
+
+
+def _plan_of(site: Site, one: Deployment) -> Plan | None:
+    try:
+        return site.bucket.plan(one.plan)
+    except ConfigurationError:
+        return None
 
 
 def show_status(document: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from slipway.slot import layers_among, schema_in
 from slipway.step import AdoptModel, BuildSlot, PublishSlot, RebuildModel
 
 VIEWS = "config.materialized:view"
+_NEITHER = ("--exclude-resource-type", "unit_test", "snapshot")  # they test code; they keep what cannot be had again
 
 
 class ModelBackfills(DbtSlots):
@@ -169,7 +170,7 @@ class ModelBackfills(DbtSlots):
                 f"CREATE OR REPLACE TABLE {target} CLONE {source}",
                 f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
             )
-        again = ("build", "--select", f"+{step.request.model}+", VIEWS, "--exclude-resource-type", "unit_test")
+        again = ("build", "--select", f"+{step.request.model}+", VIEWS, *_NEITHER)
         self._dbt(step.slot, again, progress)  # to its end: readers see the clone, which is not to stay
         build = BuildSlot(slot=step.slot, release=step.release, clone_from=None)
         self._complete(build, self._ground(step.slot))
@@ -210,15 +211,15 @@ def _runs_of(step: RebuildModel) -> Iterator[tuple[str, ...]]:
 
     A microbatch model is never built with `--full-refresh` for a stretch of time: dbt would throw its other rows away.
     """
-    model, alone = step.request.model, ("--exclude-resource-type", "unit_test", "snapshot")
+    model = step.request.model
     if not step.is_microbatch:
-        yield ("build", "--full-refresh", "--select", f"+{model}+", VIEWS, *alone)
+        yield ("build", "--full-refresh", "--select", f"+{model}+", VIEWS, *_NEITHER)
         return
-    yield ("build", "--select", f"+{model}", VIEWS, "--exclude", model, *alone)
+    yield ("build", "--select", f"+{model}", VIEWS, "--exclude", model, *_NEITHER)
     for first, behind in _stretches(step.request.since, step.request.until, step.request.chunk_days):
         yield ("run", "--select", model, "--event-time-start", f"{first}", "--event-time-end", f"{behind}")
-    yield ("build", "--full-refresh", "--select", f"{model}+", "--exclude", model, *alone)
-    yield ("test", "--select", model, "--exclude-resource-type", "unit_test")
+    yield ("build", "--full-refresh", "--select", f"{model}+", "--exclude", model, *_NEITHER)
+    yield ("test", "--select", model, *_NEITHER)
 
 
 def _stretches(since: date, until: date, days: int) -> Iterator[tuple[date, date]]:

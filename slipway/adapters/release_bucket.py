@@ -7,6 +7,7 @@ Layout:
     plans/<id>.json                               every plan that people were shown or that was applied
     policies/<digest>.json                        every policy that plans were judged by
     terraform-plans/<digest>.tfplan               Terraform's plan files that were reviewed; for deployers only
+    backfills/<mark>.json                         what somebody wants of a backfill: that it pauses, or ends
     dbt/<slot>/manifest.json                      what dbt built into a slot, to tell what changed since
 
 Rules:

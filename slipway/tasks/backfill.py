@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from invoke import Context, task
@@ -104,7 +105,11 @@ def run(
     Example: invoke backfill.run --env prod --plan 3f2a9c1b04de
     """
     began = time.monotonic()
-    asked = None if plan else _request(dag, model, from_, to, reprocess, chunk_days, parallel)
+    asked = _request(dag, model, from_, to, reprocess, chunk_days, parallel) if not plan else None
+    if plan and (dag or model or from_ or to or (reprocess, chunk_days, parallel) != ("none", CHUNK_DAYS, PARALLEL)):
+        raise ConfigurationError(
+            "a plan says all of it: --plan goes with --env and --json alone", fix="leave the rest out"
+        )
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
         reviewed = site.bucket.plan(plan) if plan else None
@@ -199,7 +204,7 @@ def _request(dag: str, model: str, since: str, until: str, reprocess: str, chunk
             "a backfill needs --from and --to, and either --dag or --model",
             fix="give them, or --plan of what backfill.plan showed",
         )
-    days: dict[str, Any] = {"since": since, "until": until, "chunk_days": chunk_days}
+    days: dict[str, Any] = {"since": _day("--from", since), "until": _day("--to", until), "chunk_days": chunk_days}
     if dag:
         runs = {"dag_id": dag, "reprocess": reprocess, "parallel": parallel}
         return DagRequest.from_mapping({**days, **runs}, origin="the command")
@@ -208,6 +213,13 @@ def _request(dag: str, model: str, since: str, until: str, reprocess: str, chunk
             "--reprocess and --parallel are about the runs of a DAG", fix="leave them out, or give --dag"
         )
     return ModelRequest.from_mapping({**days, "model": model}, origin="the command")
+
+
+def _day(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{option} {text!r} is no date", fix=f"{option} 2026-11-20") from error
 
 
 def _request_in(reviewed: Plan | None) -> Request:
