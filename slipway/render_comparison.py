@@ -175,9 +175,8 @@ def _markdown_lines(environment: str, found: Comparison, samples: Sequence[Sampl
         yield "|---|---|---|---|--:|--:|--:|--:|"
     for relation in found.differing:
         for one in relation.findings:
-            mark = "**over**" if one.stops else f"acknowledged: {one.acknowledged}" if one.acknowledged else ""
-            cells = (mark, relation.relation, *_plain_cells(one))
-            yield "| " + " | ".join(map(_in_markdown, cells)) + " |"
+            cells = map(_in_markdown, (relation.relation, *_plain_cells(one)))
+            yield f"| {' | '.join((_mark_in_markdown(one), *cells))} |"
     if found.differing:
         yield ""
     for relation in found.differing:
@@ -196,6 +195,12 @@ def _plain_cells(one: Finding) -> tuple[str, ...]:
         one.moved,
         one.allowed,
     )
+
+
+def _mark_in_markdown(one: Finding) -> str:
+    if one.stops:
+        return "**over**"
+    return f"acknowledged: {_in_markdown(one.acknowledged)}" if one.acknowledged else ""
 
 
 def _markdown_sample(sample: Sample) -> Iterator[str]:
