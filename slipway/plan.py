@@ -87,6 +87,7 @@ def build_plan(
     commits: tuple[Provenance, ...] = (),
     purpose: Literal["deploy", "rollback"] = "deploy",
     once_live: Collection[str] = (),
+    ends_rollbacks: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects.
 
@@ -96,6 +97,7 @@ def build_plan(
         configuration: the digest of the environment's configuration.
         after: the id of the last deployment, whatever came of it.
         commits: since the one that is live, oldest first.
+        ends_rollbacks: versions that need what the pending scripts take away.
         once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
@@ -105,7 +107,7 @@ def build_plan(
         infrastructure_step(seen.infrastructure) if purpose == "deploy" else None,
         _upload(version, seen, archive_sha256),
         rehearsal_step(release, seen.warehouse.migrations) if purpose == "deploy" else None,
-        _migrate(release, seen) if purpose == "deploy" else None,
+        _migrate(release, seen, ends_rollbacks) if purpose == "deploy" else None,
         _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
         _publish(release, seen),
         flip,
@@ -249,9 +251,9 @@ def rehearsal_step(release: Release, applied: Sequence[AppliedMigration]) -> Reh
     return RehearseMigrations(scripts=scripts, release=release.id, content=rehearsal_of(component, scripts, applied))
 
 
-def _migrate(release: Release, seen: Observation) -> Step | None:
+def _migrate(release: Release, seen: Observation, ends_rollbacks: tuple[str, ...]) -> Step | None:
     scripts = pending_scripts(release.manifest.components["migrations"], seen.warehouse.migrations)
-    return MigrateWarehouse(scripts=scripts, release=release.id) if scripts else None
+    return MigrateWarehouse(scripts=scripts, release=release.id, ends_rollbacks=ends_rollbacks) if scripts else None
 
 
 def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:

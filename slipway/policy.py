@@ -30,6 +30,7 @@ GateId = Literal[
     "migration.order",
     "migration.undo",
     "migration.lint",
+    "migration.contract",
     "infra.destroys-data",
     "stage",
     "review",
@@ -44,6 +45,7 @@ CHECKS: tuple[GateId, ...] = (
     "migration.order",
     "migration.undo",
     "migration.lint",
+    "migration.contract",
     "infra.destroys-data",
 )
 INDISPENSABLE: dict[Lane, frozenset[GateId]] = {

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
-EDGE = {"console.py", "progress.py", "render.py", "site.py", "operation.py", "record.py", "launch.py", "retraction.py"}
+EDGE = {
+    *("console.py", "progress.py", "render.py"),
+    *("site.py", "operation.py", "record.py", "launch.py", "retraction.py", "contraction.py"),
+}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)
 
 
-OUTSIDE = tuple(
-    f"slipway.{name}" for name in ("tasks", "sandbox", "engine", "site", "operation", "record", "launch", "retraction")
-)
+EDGES = ("tasks", "sandbox", "engine", "site", "operation", "record", "launch", "retraction", "contraction")
+OUTSIDE = tuple(f"slipway.{name}" for name in EDGES)
 
 
 def imports_of(path: Path) -> set[str]:
