@@ -25,6 +25,7 @@ _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAGS = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _SOURCE = re.compile(r"\{\{-?\s*source\(\s*['\"](\w+)['\"]\s*,\s*['\"](\w+)['\"]\s*\)\s*-?\}\}")
+_RAW_NAME = re.compile(r"\{\{-?\s*env_var\(\s*['\"]SLIPWAY_RAW_DATABASE['\"]\s*\)\s*-?\}\}")
 _ENDS = re.compile(r"^[ \t]*--[ \t]*slipway:[ \t]*ends[ \t]+rollbacks[ \t]*:[ \t]*\S", re.IGNORECASE | re.MULTILINE)
 _DOTTED = re.compile(r"\b([A-Z_]\w*)\.([A-Z_]\w*)\b")  # as warehouse names are written
 _WORD = re.compile(r"\w+")
@@ -78,7 +79,7 @@ def needs_of_model(by: str, text: str, sources: Mapping[tuple[str, str], tuple[s
         schema, relation = sources.get((match[1], match[2]), ("OTHER", "OTHER"))
         return f"{RAW}.{schema}.{relation}"
 
-    plain = _EXPRESSION.sub("SOMETHING", _SOURCE.sub(resolved, _TAGS.sub(" ", text)))
+    plain = _EXPRESSION.sub("SOMETHING", _RAW_NAME.sub(RAW, _SOURCE.sub(resolved, _TAGS.sub(" ", text))))
     yield from _or_everything(by, plain, RAW, named)
 
 

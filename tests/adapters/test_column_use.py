@@ -102,6 +102,13 @@ def test_a_node_of_a_manifest_needs_what_its_code_says_or_everything(node, colum
     ]
 
 
+def test_a_model_that_was_not_compiled_may_name_the_database_itself() -> None:
+    text = "select note from {{ env_var('SLIPWAY_RAW_DATABASE') }}.CORE.T"
+    assert list(needs_of_model("m", text, {})) == [
+        Need(by="m", schema="CORE", relation="T", columns=frozenset({"NOTE"}))
+    ]
+
+
 def test_every_source_of_this_project_is_needed_by_a_model_and_every_column_of_it_that_is_read() -> None:
     sources = sources_in(FILES)
     assert sources["core", "card_transactions"] == ("CORE", "CARD_TRANSACTIONS")

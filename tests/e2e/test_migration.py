@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.change import MODEL_TESTS
 from tests.e2e.conftest import House
 
 TABLE = "{{ raw_database }}.CORE.RISK"
@@ -111,8 +112,10 @@ def test_migrations_are_not_applied_ahead_of_what_else_the_commit_brings(house: 
 
 def test_a_contract_is_refused_while_a_release_needs_what_it_takes_and_ends_the_rollbacks_it_says(house: House) -> None:
     """A model reads a column; the release after it does not; then the column goes, and so does that rollback."""
-    model = "dbt/models/marts/finance/risk_note.sql"
+    model, described = (f"dbt/models/marts/finance/{name}" for name in ("risk_note.sql", "_risk_note.yml"))
     house.write(model, "select note from {{ env_var('SLIPWAY_RAW_DATABASE') }}.CORE.RISK\n")
+    house.write(described, MODEL_TESTS.replace("latest_change", "risk_note").replace("change_number", "note"))
+    house.replace(described, "data_type: integer", "data_type: varchar")
     house.commit("A model that reads a column")
     house.invoke("deploy", "--env", "staging")
     script = "V9.5.0__drop_note.sql"
@@ -127,7 +130,7 @@ def test_a_contract_is_refused_while_a_release_needs_what_it_takes_and_ends_the_
     assert any("the live release" in one["reason"] and "model risk_note" in one["reason"] for one in blocked)
 
     house.git("reset", "-q", "--hard", "HEAD~1")
-    house.git("rm", "-q", model)
+    house.git("rm", "-q", model, described)
     house.commit("The model is gone")
     house.invoke("deploy", "--env", "staging")
     house.write(f"snowflake_migrations/scripts/{script}", f"-- slipway: contract\n{drop}")
