@@ -249,7 +249,7 @@ def _is_of_all(tree: exp.Expr) -> bool:
     """Return whether a statement is about every row: it has no condition, or one that is always true."""
     where = tree.args.get("where")
     if where is None:
-        return tree.args.get("using") is None
+        return not tree.args.get("using")
     condition = where.this
     if isinstance(condition, exp.EQ) and isinstance(condition.left, exp.Literal):
         return bool(condition.left == condition.right)
@@ -264,15 +264,13 @@ def _unqualified(tree: exp.Expr) -> Iterator[str]:
     if isinstance(tree, _NO_NAMES):
         return
     common = {cte.alias_or_name.upper() for cte in tree.find_all(exp.CTE)}
-    above = (
-        tree.find(exp.Table)
-        if isinstance(tree, exp.Create | exp.Drop | exp.Comment) and _kind(tree) in _PARTS
-        else None
-    )
+    is_above = isinstance(tree, exp.Create | exp.Drop | exp.Comment) and _kind(tree) in _PARTS
+    above = tree.find(exp.Table) if is_above else None
     for table in tree.find_all(exp.Table):
         wanted = _PARTS[_kind(tree)] if table is above else 3
-        is_named = table.name.upper() not in common and isinstance(table.this, exp.Identifier)
-        if is_named and len(table.parts) < wanted:
+        is_name = table is above or isinstance(table.this, exp.Identifier)
+        words = [part for part in (table.catalog, table.db, table.name) if part]
+        if is_name and table.name.upper() not in common and len(words) < wanted:
             yield f"{table.sql(dialect='snowflake')} has no database in its name"
 
 
