@@ -17,6 +17,7 @@ from typing import Literal
 
 from slipway.approval import LIFTED, Counted, Signed, authors_of, is_glass_broken, tally, tally_break_glass
 from slipway.documents import Document
+from slipway.lineage import NOTHING_TAKEN, Contraction
 from slipway.migration import edited_scripts, late_scripts, pending_scripts, scripts_without_undo, undo_of
 from slipway.observation import Observation
 from slipway.plan import Plan
@@ -66,6 +67,7 @@ class Case:
         staged: environment -> the deployment that proves the release succeeded there.
         unreviewed: deployments that broke the glass and wait for a review.
         breaks_glass: whether the one who deploys asked for it.
+        contraction: what the pending scripts take that releases need.
     """
 
     plan: Plan
@@ -79,6 +81,7 @@ class Case:
     staged: Mapping[str, str] = field(default_factory=dict)
     unreviewed: tuple[str, ...] = ()
     breaks_glass: bool = False
+    contraction: Contraction = NOTHING_TAKEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +240,17 @@ def _migration_lint(case: Case) -> Sequence[Result]:
     )
 
 
+def _migration_contract(case: Case) -> Sequence[Result]:
+    ends = ", ".join(case.contraction.ends)
+    return _told(
+        "migration.contract",
+        [f"{script}: {said}" for script, said in case.contraction.conflicts],
+        fix="deploy a release that does without first; what is only retained may be given up by saying why in the "
+        "script: -- slipway: ends rollbacks: WHY",
+        passed=f"it ends the rollbacks to {ends}" if ends else "nothing is taken that a release needs",
+    )
+
+
 def _destroys_data(case: Case) -> Sequence[Result]:
     doomed = [one for step in case.plan.steps if isinstance(step, ApplyInfrastructure) for one in step.destroys_data]
     return _told(
@@ -342,6 +356,7 @@ GATES: Mapping[GateId, Callable[[Case], Sequence[Result]]] = {
     "migration.order": _migration_order,
     "migration.undo": _migration_undo,
     "migration.lint": _migration_lint,
+    "migration.contract": _migration_contract,
     "infra.destroys-data": _destroys_data,
     "stage": _stage,
     "review": _review,

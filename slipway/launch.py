@@ -20,6 +20,7 @@ from slipway.documents import digest_of
 from slipway.errors import Blocked, ConfigurationError, NotBootstrapped, SlipwayError, Stale
 from slipway.evidence import ended
 from slipway.gate import Verdict
+from slipway.lineage import Contraction
 from slipway.observation import Observation
 from slipway.operation import Operation
 from slipway.plan import Plan, Purpose, is_compared_anew, moved_by_others
@@ -129,6 +130,7 @@ def judge(
         staged=record.staged(plan, {name: manifest.component_digest(name) for name in manifest.components}),
         unreviewed=record.unreviewed(),
         breaks_glass=breaks_glass,
+        contraction=operation.contraction(seen) if plan.purpose == "deploy" else Contraction(),
     )
     return gate.judge(case, record.live_policy)
 

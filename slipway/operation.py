@@ -25,10 +25,12 @@ from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.release_bucket import differing
 from slipway.adapters.schemachange import Schemachange, variables_of
 from slipway.adapters.snowflake import statements_in
+from slipway.contraction import contraction_of
 from slipway.deployment import Deployment, published_slots, refused_slots
 from slipway.documents import canonical
 from slipway.errors import ConfigurationError
 from slipway.gate import CheckReport, Problem
+from slipway.lineage import Contraction
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan, Purpose, build_plan
 from slipway.ports import Effects
@@ -60,6 +62,7 @@ class Operation:
         self.site, self.release, self.version, self.commits = site, release, version, commits
         self.tree = extract(release, site.build / "releases")  # compared with the release, not trusted as it lies
         self._report: CheckReport | None = None
+        self._contractions: dict[str, Contraction] = {}
         site.bucket.choose(release, version)
         self.infrastructure = EnvironmentInfrastructure(
             site.environment,
@@ -159,6 +162,7 @@ class Operation:
             commits=self.commits,
             purpose=purpose,
             once_live=self._old_slots(),
+            ends_rollbacks=self.contraction(seen).ends if purpose == "deploy" else (),
         )
 
     def _old_slots(self) -> frozenset[str]:
@@ -166,6 +170,13 @@ class Operation:
         history = self.site.history()
         refused = refused_slots(history) - self.site.policy.comparison.acknowledged_slots()
         return published_slots(history) | refused
+
+    def contraction(self, seen: Observation) -> Contraction:
+        """Return what the pending scripts take that releases need; found once for the same facts."""
+        key = seen.base.digest
+        if key not in self._contractions:
+            self._contractions[key] = contraction_of(self.site, self.release, seen)
+        return self._contractions[key]
 
     def checks(self) -> CheckReport:
         """Return what the checks find in the release; kept by content, so that the same content is checked once.

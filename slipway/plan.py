@@ -98,6 +98,7 @@ def build_plan(
     commits: tuple[Provenance, ...] = (),
     purpose: Purpose = "deploy",
     once_live: Collection[str] = (),
+    ends_rollbacks: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects.
 
@@ -110,6 +111,7 @@ def build_plan(
         commits: since the one that is live, oldest first.
         once_live: slots that readers have seen at some time, or that were refused to them: when one is not live now,
             what it holds is old.
+        ends_rollbacks: versions that need what the pending scripts take away.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
     archive_sha256 = seen.uploaded.get(version.version, made_here)  # an earlier Slipway may have packed it otherwise
@@ -118,7 +120,7 @@ def build_plan(
         infrastructure_step(seen.infrastructure) if purpose == "deploy" else None,
         _upload(version, seen, archive_sha256),
         rehearsal_step(release, seen.warehouse.migrations) if purpose == "deploy" else None,
-        _migrate(release, seen) if purpose == "deploy" else None,
+        _migrate(release, seen, ends_rollbacks) if purpose == "deploy" else None,
         _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
         _compare(release, seen, rules) if purpose == "deploy" else None,
         _publish(release, seen),
@@ -293,9 +295,9 @@ def rehearsal_step(release: Release, applied: Sequence[AppliedMigration]) -> Reh
     return RehearseMigrations(scripts=scripts, release=release.id, content=rehearsal_of(component, scripts, applied))
 
 
-def _migrate(release: Release, seen: Observation) -> Step | None:
+def _migrate(release: Release, seen: Observation, ends_rollbacks: tuple[str, ...]) -> Step | None:
     scripts = pending_scripts(release.manifest.components["migrations"], seen.warehouse.migrations)
-    return MigrateWarehouse(scripts=scripts, release=release.id) if scripts else None
+    return MigrateWarehouse(scripts=scripts, release=release.id, ends_rollbacks=ends_rollbacks) if scripts else None
 
 
 def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:

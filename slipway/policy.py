@@ -31,6 +31,7 @@ GateId = Literal[
     "migration.order",
     "migration.undo",
     "migration.lint",
+    "migration.contract",
     "infra.destroys-data",
     "stage",
     "review",
@@ -45,6 +46,7 @@ CHECKS: tuple[GateId, ...] = (
     "migration.order",
     "migration.undo",
     "migration.lint",
+    "migration.contract",
     "infra.destroys-data",
 )
 INDISPENSABLE: dict[Lane, frozenset[GateId]] = {

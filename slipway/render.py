@@ -85,6 +85,7 @@ def plan_document(
             }
             for number, step in enumerate(plan.steps, start=1)
         ],
+        "ends_rollbacks": [one for step in plan.steps if step.kind == "migrate" for one in step.ends_rollbacks],
         "blockers": blockers_document(obstacles),
     }
 
@@ -123,6 +124,8 @@ def show_plan(
                 str(step["id"]), step["kind"], escape(step["summary"]), seconds, "yes" if step["reversible"] else "no"
             )
         console.print(table)
+    for version in document["ends_rollbacks"]:
+        console.print(f"[red]ends the rollback to {version}[/]: it needs what these migrations take away")
     for commit in plan.commits:
         console.print(
             f"  [dim]{commit.commit[:12]}[/] {escape(commit.subject)} [dim]{escape(', '.join(commit.authors))}[/]"

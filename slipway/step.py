@@ -51,6 +51,7 @@ class MigrateWarehouse(Document):
     kind: Literal["migrate"] = "migrate"
     scripts: tuple[str, ...]  # in the order they run
     release: str
+    ends_rollbacks: tuple[str, ...] = ()  # versions that need what the scripts take away
 
 
 class BuildSlot(Document):
@@ -182,7 +183,8 @@ def summarise(step: Step) -> str:
         case RehearseMigrations():
             return f"rehearse {', '.join(step.scripts)} on clones: up, undo, up"
         case MigrateWarehouse():
-            return f"run {len(step.scripts)} migration script(s): {', '.join(step.scripts)}"
+            ends = f"; ENDS ROLLBACKS TO {', '.join(step.ends_rollbacks)}" if step.ends_rollbacks else ""
+            return f"run {len(step.scripts)} migration script(s): {', '.join(step.scripts)}{ends}"
         case BuildSlot():
             origin = f"what differs from {step.clone_from}, on its clone" if step.clone_from else "everything"
             return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}"

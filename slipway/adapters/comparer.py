@@ -21,8 +21,8 @@ from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.snowflake import OPS_SCHEMA, Session
 from slipway.comparison import Comparison, Profile, acknowledgement_lines, compare, refusal
 from slipway.config import Warehouse
+from slipway.dbt_project import Project, explained, read_manifest
 from slipway.errors import ConfigurationError, Differs, StepFailed
-from slipway.lineage import Project, explained, read_manifest
 from slipway.ports import Outcome, Progress
 from slipway.slot import PUBLISHED_LAYERS
 from slipway.step import CompareSlot

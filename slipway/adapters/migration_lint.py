@@ -27,6 +27,7 @@ from schemachange.sql_splitter import split_sql_statements
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from slipway.adapters.script_block import holds_block, judged_command, statements_inside
 from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, kind_of, undo_of
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it reads as a mere command
@@ -45,7 +46,9 @@ _SECRETS: Mapping[str, re.Pattern[str]] = {
 }
 _HOLDS_DATA = frozenset({"TABLE", "SCHEMA", "DATABASE"})
 _PLAIN = frozenset({"GRANT", "REVOKE"})  # of many objects at once, which sqlglot does not take apart
-_NO_NAMES = (exp.Use, exp.Set, exp.Grant, exp.Revoke)  # of session, account and roles
+_NO_NAMES = (exp.Use, exp.Set, exp.Grant, exp.Revoke, exp.Show)  # of session, account and roles; SHOW only tells
+_PARTS = {"SCHEMA": 2, "DATABASE": 1, "ROLE": 1, "WAREHOUSE": 1, "USER": 1}  # of the names of what no schema holds
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,13 +107,9 @@ def lint_file(path: Path, file: str, variables: Mapping[str, str]) -> Iterator[F
         position = text.find(statement.rstrip(";"), position)
         lead = _LEAD.match(statement)
         line = _line_of(text, position + (lead.end() if lead else 0))
-        try:
-            tree = sqlglot.parse_one(statement, dialect="snowflake")
-        except SqlglotError as error:
-            yield Finding(file=file, line=line, rule="syntax", message=str(error).splitlines()[0])
-            continue
-        adds = adds or _adds(tree)
-        for rule, message in judged(tree, kind_of(path.name)):
+        trees, found = _read(statement, kind_of(path.name))
+        adds = adds or any(map(_adds, trees))
+        for rule, message in found:
             if rule == "destructive":
                 takes = takes or line
                 if is_contract:
@@ -122,27 +121,55 @@ def lint_file(path: Path, file: str, variables: Mapping[str, str]) -> Iterator[F
         yield Finding(file=file, line=takes, rule="mixed", message=said)
 
 
+def _read(statement: str, kind: str) -> tuple[list[exp.Expr], list[tuple[str, str]]]:
+    """Return a statement, or those inside it, as they are read, and rule and message for what they do."""
+    plain = " ".join(_COMMENT.sub(" ", statement).split())
+    if not holds_block(plain):
+        return _parsed(statement, kind)
+    inside = statements_inside(_COMMENT.sub(" ", statement))
+    if inside is None:
+        return [], [("unread", f"{plain[:40]} cannot be looked into")]
+    trees, found = list[exp.Expr](), list[tuple[str, str]]()
+    for one in inside:
+        more, said = _read(one, kind)
+        trees += more
+        found += [(rule, f"inside a block: {message}") for rule, message in said]
+    return trees, found
+
+
+def _parsed(statement: str, kind: str) -> tuple[list[exp.Expr], list[tuple[str, str]]]:
+    try:
+        tree = sqlglot.parse_one(statement, dialect="snowflake")
+    except SqlglotError as error:
+        return [], [("syntax", str(error).splitlines()[0])]
+    return [tree], list(judged(tree, kind, " ".join(_COMMENT.sub(" ", statement).split())))
+
+
 def directives(source: str) -> tuple[bool, frozenset[str]]:
     """Return whether a script says that it is a contract migration, and the rules it lets itself off."""
     found = _DIRECTIVE.findall(source)
     return any(contract for contract, _, _ in found), frozenset(rule.lower() for _, rule, _ in found if rule)
 
 
-def judged(tree: exp.Expr, kind: str) -> Iterator[tuple[str, str]]:
+def judged(tree: exp.Expr, kind: str, words: str) -> Iterator[tuple[str, str]]:
     """Yield rule and message for what one statement does.
 
     Args:
         kind: of the script: V, R, A or U. An undo takes away: that is what it is for.
+        words: of the statement, without comments.
     """
-    if isinstance(tree, exp.Command):
-        if tree.name.upper() in _PLAIN:
-            return
-        yield "unread", f"{tree.name.upper()} {_start_of(tree)} cannot be looked into"
-        return
-    for rule, judge in _JUDGES:
-        if rule == "destructive" and kind == "U":
-            continue
-        yield from ((rule, message) for message in judge(tree))
+    for rule, message in _judged(tree, words):
+        if rule != "destructive" or kind != "U":
+            yield rule, message
+
+
+def _judged(tree: exp.Expr, words: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(tree, exp.Command):
+        for rule, judge in _JUDGES:
+            yield from ((rule, message) for message in judge(tree))
+    elif tree.name.upper() not in _PLAIN:
+        found = judged_command(words)
+        yield from [("unread", f"{words[:40]} cannot be looked into")] if found is None else found
 
 
 def _destructive(tree: exp.Expr) -> Iterator[str]:
@@ -151,9 +178,11 @@ def _destructive(tree: exp.Expr) -> Iterator[str]:
             yield f"it drops {_kind(tree)} {_name(tree)}"
         case exp.TruncateTable():
             yield f"it empties {_name(tree)}"
-        case exp.Delete() if tree.args.get("where") is None:
+        case exp.Insert() if tree.args.get("overwrite"):
+            yield f"it replaces every row of {_name(tree)}"
+        case exp.Delete() if _is_of_all(tree):
             yield f"it deletes every row of {_name(tree)}"
-        case exp.Create() if tree.args.get("replace") and _kind(tree) in _HOLDS_DATA:
+        case exp.Create() if tree.args.get("replace") and _kind(tree) in _HOLDS_DATA and not _is_temporary(tree):
             yield f"it replaces {_kind(tree)} {_name(tree)}, which may hold data"
         case exp.Alter():
             for action in tree.args.get("actions") or ():
@@ -174,6 +203,8 @@ def _repeat(tree: exp.Expr) -> Iterator[str]:
             for action in tree.args.get("actions") or ():
                 if isinstance(action, exp.ColumnDef) and not action.args.get("exists"):
                     yield f"ADD COLUMN {action.name} without IF NOT EXISTS"
+                if isinstance(action, exp.AddConstraint):
+                    yield f"ADD CONSTRAINT to {_name(tree)} fails the second time"
                 if isinstance(action, exp.Drop) and not action.args.get("exists"):
                     yield f"DROP {_kind(action)} of {_name(tree)} without IF EXISTS"
         case exp.Insert() if tree.find(exp.Exists) is None and not tree.args.get("overwrite"):
@@ -187,7 +218,7 @@ def _repeat(tree: exp.Expr) -> Iterator[str]:
 
 def _rewrite(tree: exp.Expr) -> Iterator[str]:
     match tree:
-        case exp.Update() if tree.args.get("where") is None and tree.args.get("from_") is None:
+        case exp.Update() if _is_of_all(tree) and tree.args.get("from_") is None:
             yield f"it writes every row of {_name(tree)}"
         case exp.Create() if tree.args.get("replace") and _kind(tree) == "TABLE" and tree.expression is not None:
             yield f"it writes {_name(tree)} anew"
@@ -195,16 +226,51 @@ def _rewrite(tree: exp.Expr) -> Iterator[str]:
             for action in tree.args.get("actions") or ():
                 if isinstance(action, exp.AlterColumn) and action.args.get("dtype") is not None:
                     yield f"it changes the type of {action.name} in {_name(tree)}"
+                if isinstance(action, exp.AlterColumn) and action.args.get("allow_null") is False:
+                    yield f"it reads every row of {_name(tree)}, and fails where {action.name} is null"
+                if isinstance(action, exp.ColumnDef):
+                    yield from _added(action)
                 if isinstance(action, exp.ClusterProperty):
                     yield f"it has {_name(tree)} clustered anew"
+
+
+def _added(column: exp.ColumnDef) -> Iterator[str]:
+    """Yield what adding a column does to the rows there are."""
+    constraints = {type(one.kind): one.kind for one in column.args.get("constraints") or ()}
+    default = constraints.get(exp.DefaultColumnConstraint)
+    null = constraints.get(exp.NotNullColumnConstraint)
+    if null is not None and not null.args.get("allow_null") and default is None:
+        yield f"ADD COLUMN {column.name} NOT NULL without DEFAULT fails where there are rows"
+    if default is not None and default.find(exp.Func, exp.Column, exp.Anonymous) is not None:
+        yield f"the default of {column.name} is no constant, and is worked out for every row"
+
+
+def _is_of_all(tree: exp.Expr) -> bool:
+    """Return whether a statement is about every row: it has no condition, or one that is always true."""
+    where = tree.args.get("where")
+    if where is None:
+        return not tree.args.get("using")
+    condition = where.this
+    if isinstance(condition, exp.EQ) and isinstance(condition.left, exp.Literal):
+        return bool(condition.left == condition.right)
+    return isinstance(condition, exp.Boolean) and bool(condition.this)
+
+
+def _is_temporary(tree: exp.Expr) -> bool:
+    return tree.find(exp.TemporaryProperty) is not None
 
 
 def _unqualified(tree: exp.Expr) -> Iterator[str]:
     if isinstance(tree, _NO_NAMES):
         return
     common = {cte.alias_or_name.upper() for cte in tree.find_all(exp.CTE)}
+    is_above = isinstance(tree, exp.Create | exp.Drop | exp.Comment) and _kind(tree) in _PARTS
+    above = tree.find(exp.Table) if is_above else None
     for table in tree.find_all(exp.Table):
-        if not table.catalog and table.name.upper() not in common and isinstance(table.this, exp.Identifier):
+        wanted = _PARTS[_kind(tree)] if table is above else 3
+        is_name = table is above or isinstance(table.this, exp.Identifier)
+        words = [part for part in (table.catalog, table.db, table.name) if part]
+        if is_name and table.name.upper() not in common and len(words) < wanted:
             yield f"{table.sql(dialect='snowflake')} has no database in its name"
 
 
@@ -230,10 +296,6 @@ def _kind(tree: exp.Expr) -> str:
 def _name(tree: exp.Expr) -> str:
     table = tree.find(exp.Table)
     return table.sql(dialect="snowflake", comments=False) if table is not None else "?"
-
-
-def _start_of(tree: exp.Command) -> str:
-    return " ".join(str(tree.expression).split())[:40]
 
 
 def _line_of(text: str, position: int) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 from slipway.adapters.grant import quoted
 from slipway.comparison import ColumnProfile, Profile
-from slipway.lineage import Keys
+from slipway.dbt_project import Keys
 from slipway.slot import layers_among, schema_in
 
 UNCOUNTED = frozenset({"VARIANT", "OBJECT", "ARRAY", "GEOGRAPHY", "GEOMETRY", "VECTOR", "FILE", "MAP"})

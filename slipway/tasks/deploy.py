@@ -11,6 +11,7 @@ from invoke import Context, task
 
 from slipway import config, render
 from slipway.adapters.git import Git
+from slipway.contraction import require_reachable
 from slipway.deployment import NOTES, fold
 from slipway.errors import Blocked, NotBootstrapped
 from slipway.gate import Verdict
@@ -90,6 +91,7 @@ def rollback(_: Context, env: str, to: str = "", json: bool = False) -> None:
 
         def chosen() -> Operation:
             target = rollback_target(site.history(), live_in(site.observe_live()), environment=env, to=to)
+            require_reachable(site, target)
             return operate_earlier(site, target)
 
         with stops_at_boundaries(shown.note) as is_stopping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,11 +61,7 @@ def found(tmp_path: Path) -> Lint:
             f"MERGE INTO {T} USING (WITH OTHER AS (SELECT 1 AS A) SELECT A FROM OTHER) AS S ON S.A = T.A "
             "WHEN MATCHED THEN DELETE",
         ),
-        (
-            "unread",
-            "EXECUTE IMMEDIATE $$ BEGIN DROP TABLE RAW.CORE.T; END $$",
-            "GRANT USAGE ON ALL SCHEMAS IN DATABASE RAW TO ROLE R",
-        ),
+        ("unread", "CALL RAW.CORE.P()", "GRANT USAGE ON ALL SCHEMAS IN DATABASE RAW TO ROLE R"),
         ("syntax", "CREATE TABLE (", f"CREATE TABLE IF NOT EXISTS {T} (A NUMBER)"),
         ("syntax", "SELECT {{ unknown }}", "SELECT 1"),
         (
@@ -113,3 +110,20 @@ def test_a_versioned_script_has_an_undo_that_can_be_repeated(found: Lint) -> Non
 
 def test_the_scripts_of_this_project_are_fit() -> None:
     assert [f"{one.file} {one}" for one in lint(PROJECT / "snowflake_migrations", VARIABLES)] == []
+
+
+with (Path(__file__).parent / "statements.csv").open(newline="") as table:
+    STATEMENTS = [(row["statement"], row["rules"].split()) for row in csv.DictReader(table)]
+
+
+def test_the_table_of_statements_holds_good_ones_and_bad_ones() -> None:
+    good = [statement for statement, rules in STATEMENTS if not rules]
+    assert len(good) >= 40
+    assert len(STATEMENTS) - len(good) >= 30
+
+
+@pytest.mark.parametrize(("statement", "rules"), STATEMENTS, ids=[statement[:60] for statement, _ in STATEMENTS])
+def test_each_statement_of_the_table_breaks_the_rules_it_says_and_no_other(
+    found: Lint, statement: str, rules: list[str]
+) -> None:
+    assert sorted({rule for _, rule in found(f"{statement};\n")}) == rules

@@ -22,7 +22,7 @@ from slipway.observation import (
     WarehouseFacts,
 )
 from slipway.plan import Plan, build_plan
-from slipway.policy import LANES, Policy
+from slipway.policy import CHECKS, LANES, Policy
 from slipway.ports import Effects, Outcome, Progress
 from slipway.release import Provenance, Release, Version, build_release
 from slipway.step import (
@@ -82,7 +82,7 @@ def policy_of(**changes: Any) -> Policy:
         "lanes": {
             "dags": {"gates": ["dags.import"]},
             "dbt": {"gates": ["dbt.compile"]},
-            "migration": {"gates": ["migration.edited", "migration.order", "migration.undo", "migration.lint"]},
+            "migration": {"gates": [gate for gate in CHECKS if gate.startswith("migration.")]},
             "config": {"gates": ["dags.import"]},
             "infra": {"gates": ["infra.destroys-data"]},
         },

@@ -8,7 +8,7 @@ import pytest
 
 from slipway.deployment import TRANSITIONS, Deployment, Event, EventKind, fold, median_durations_ms
 from slipway.errors import Blocked, ConfigurationError, JournalError
-from slipway.rollback import Live, previous_deployment, rollback_target
+from slipway.rollback import Live, earlier_successes, previous_deployment, rollback_target
 from tests.ports.memory import MemoryJournal
 
 FACTS: dict[str, Any] = {
@@ -180,6 +180,11 @@ def test_a_rollback_goes_to_the_last_success_that_was_not_taken_back(
 ) -> None:
     found = previous_deployment(history(*entries), live)
     assert (found.version if found else None) == target
+
+
+def test_rollbacks_one_after_the_other_go_back_through_what_succeeded() -> None:
+    entries = history(("deploy", "a"), ("deploy", "b!"), ("deploy", "c"), ("deploy", "d"))
+    assert [one.version for one in earlier_successes(entries, whole("d"))] == ["c", "a"]
 
 
 @pytest.mark.parametrize("live", [whole("b"), Live(version="b", slot="A" * 8), whole("a")])

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from slipway.approval import LIFTED
 from slipway.gate import GATES, Case, CheckReport, Problem, Result, Verdict, evaluate, judge
+from slipway.lineage import Contraction
 from slipway.policy import CHECKS, LANES, GateId, Policy
 from slipway.release import Version
+from slipway.step import summarise
 
 from .conftest import NOW, PEOPLE, MemoryEnvironment, case_of, commit_by, policy_of, release_of
 from .test_approval import signed_by
@@ -283,6 +285,7 @@ def test_everything_that_stands_in_the_way_shows_at_once_in_one_order() -> None:
         staged={},
         unreviewed=("d-1",),
         forecast_ms=10**6,
+        contraction=Contraction(conflicts=(("V2__x.sql", "it takes CORE.T"),)),
     )
 
     assert tuple(one.id for one in evaluate(of).obstacles) == tuple(GATES)
@@ -415,3 +418,22 @@ def test_nothing_is_open_that_the_live_policy_refuses(needed: tuple[int, int], p
     of = approved(case(policy=new), *sorted(people))
 
     assert judge(of, live).is_open == (len(people - {"ana"}) >= max(needed))
+
+
+def test_a_contract_that_somebody_needs_blocks() -> None:
+    taken = Contraction(conflicts=(("V2__x.sql", "it takes CORE.T, which the live release a needs: model b"),))
+    found = said_by("migration.contract", case(contraction=taken))
+    assert [one.state for one in found] == ["blocked"]
+    assert found[0].reason == "V2__x.sql: it takes CORE.T, which the live release a needs: model b"
+    assert "-- slipway: ends rollbacks: WHY" in str(found[0].fix)
+    assert states("migration.contract", case()) == ["passed"]
+
+
+def test_the_rollbacks_that_a_contract_ends_are_said_by_its_gate_and_in_its_step() -> None:
+    found = said_by("migration.contract", case(contraction=Contraction(ends=("a-1", "b-2"))))
+    assert [(one.state, one.reason) for one in found] == [("passed", "it ends the rollbacks to a-1, b-2")]
+    release = release_of()
+    version = Version(environment="prod", release=release.id, slot=release.slot, settings={"dbt_threads": 4})
+    plan = MemoryEnvironment().plan(release, version, ends_rollbacks=("a-1", "b-2"))
+    said = next(summarise(one) for one in plan.steps if one.kind == "migrate")
+    assert said.endswith("; ENDS ROLLBACKS TO a-1, b-2")

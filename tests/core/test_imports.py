@@ -10,7 +10,7 @@ import pytest
 
 SLIPWAY = Path(__file__).parents[2] / "slipway"
 # Those that know core and adapters both
-ABOVE = ("site", "operation", "record", "launch", "retraction", "backfill_operation")
+ABOVE = ("site", "operation", "record", "launch", "retraction", "contraction", "backfill_operation")
 SHOWING = ("console", "progress", "render", "render_comparison", "backfill_report")
 EDGE = {f"{name}.py" for name in (*ABOVE, *SHOWING)}
 CORE = sorted(path for path in SLIPWAY.glob("*.py") if path.name not in EDGE)

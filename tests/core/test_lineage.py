@@ -1,151 +1,103 @@
-"""What dbt's manifests say: what changed, what that explains, which keys there are, and what is personal."""
+"""What a contraction means to releases: who stands in the way, and which rollbacks it ends."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from slipway.errors import ConfigurationError
-from slipway.lineage import GROUND, Project, explained, read_manifest
+from slipway.lineage import ANY, Need, Needy, Place, Taken, contraction_by, needed_by
 
-OLD, NEW = "AAAA0001", "AAAA0002"
-Node = dict[str, Any]
-
-
-def node(name: str, *parents: str, layer: str = "finance", kind: str = "model", **changes: Any) -> tuple[str, Node]:
-    """Return the unique id and the node of a model, as a manifest has them."""
-    return f"{kind}.shop.{name}", {
-        "resource_type": kind,
-        "name": name,
-        "alias": name,
-        "layer": layer,
-        "relation_name": name,
-        "checksum": {"checksum": f"code of {name}"},
-        "config": {"materialized": "table"},
-        "depends_on": {"nodes": list(parents)},
-        "columns": {},
-        **changes,
-    }
-
-
-def key_test(of: str, name: str, columns: Any, **config: Any) -> tuple[str, Node]:
-    """Return a data test that declares a key."""
-    alone = name == "unique"
-    argument = {"unique_combination": "columns"}.get(name, "combination_of_columns")
-    return f"test.shop.{of}.{name}.{columns}", {
-        "resource_type": "test",
-        "attached_node": of,
-        "column_name": columns if alone else None,
-        "test_metadata": {"name": name, "kwargs": {} if alone else {argument: columns}},
-        "config": config,
-    }
-
-
-def project(*nodes: tuple[str, Node], slot: str = NEW, sources: dict[str, Node] | None = None) -> Project:
-    """Return the project of a manifest as dbt writes it into a slot."""
-    told = {name: {**one, "schema": f"{one.get('layer')}__{slot}".upper()} for name, one in nodes}
-    return read_manifest(json.dumps({"nodes": told, "sources": sources or {}}).encode(), slot=slot)
-
-
-def shop(*, slot: str = NEW, **changes: Any) -> Project:
-    """Return a small project; `changes` are of its model `orders`."""
-    return project(
-        node("stg", "source.shop.raw", layer="staging"),
-        node("orders", "model.shop.stg", **changes),
-        node("daily", "model.shop.orders"),
-        node("people", layer="customer"),
-        slot=slot,
-        sources={"source.shop.raw": {"source_name": "core", "name": "raw", "schema": "S", "identifier": "RAW"}},
-    )
-
-
-def test_the_same_project_in_two_slots_explains_nothing() -> None:
-    found = explained(shop(slot=OLD), shop(), ground_moved=False)
-    assert found == {"STAGING.STG": (), "FINANCE.ORDERS": (), "FINANCE.DAILY": (), "CUSTOMER.PEOPLE": ()}
+COLUMN = Taken(script="V2__drop.sql", schema="CORE", relation="T", column="NOTE")
+TABLE = Taken(script="V2__drop.sql", schema="CORE", relation="T")
+USES = Need(by="model a", schema="CORE", relation="T", columns=frozenset({"ID", "NOTE"}))
+OTHER = Need(by="model b", schema="CORE", relation="T", columns=frozenset({"ID"}))
+STAR = Need(by="model c", schema="CORE", relation="T")
+ELSEWHERE = Need(by="model d", schema="MARKET", relation="T")
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("taken", "wanted"),
     [
-        {"checksum": {"checksum": "other"}},
-        {"config": {"materialized": "view"}},
-        {"columns": {"a": {"name": "a", "data_type": "date"}}},
-        {"depends_on": {"nodes": ["model.shop.stg"]}, "config": {"materialized": "table", "unique_key": "a"}},
+        (COLUMN, ("model a", "model c")),
+        (TABLE, ("model a", "model b", "model c")),
+        (Taken(script="s", schema="CORE", relation=ANY), ("model a", "model b", "model c")),
+        (Taken(script="s", schema="CORE", relation="T", column="ELSE"), ("model c",)),
+        (Taken(script="s", schema="CARDS", relation=ANY), ()),
     ],
-    ids=["code", "materialization", "types", "key"],
 )
-def test_a_changed_model_explains_its_own_relation_and_what_is_made_from_it(changes: dict[str, Any]) -> None:
-    found = explained(shop(slot=OLD), shop(**changes), ground_moved=False)
-    assert found["FINANCE.ORDERS"] == found["FINANCE.DAILY"] == ("orders",)
-    assert found["STAGING.STG"] == found["CUSTOMER.PEOPLE"] == ()
+def test_who_needs_what_is_taken(taken: Taken, wanted: tuple[str, ...]) -> None:
+    assert needed_by(taken, (USES, OTHER, STAR, ELSEWHERE, USES)) == wanted
+
+
+def of(place: Place, *needs: Need, version: str = "v1") -> Needy:
+    return Needy(version=version, place=place, needs=needs)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("place", "says_so", "blocks", "ends"),
     [
-        {"config": {"materialized": "table", "tags": ["daily"], "meta": {"owner": "ana"}}},
-        {"description": "another"},
-        {"columns": {"a": {"name": "a", "description": "more", "meta": {"personal": True}}}},
+        ("deployed", False, True, False),
+        ("deployed", True, True, False),
+        ("live", False, True, False),
+        ("live", True, True, False),
+        ("retained", False, True, True),
+        ("retained", True, False, True),
+        ("earlier", False, False, True),
     ],
 )
-def test_what_only_describes_a_model_explains_nothing(changes: dict[str, Any]) -> None:
-    before = {**changes, "config": {"materialized": "table"}, "description": "one"}
-    before["columns"] = {name: {"name": name} for name in changes.get("columns", {})}
-    found = explained(shop(slot=OLD, **before), shop(**changes), ground_moved=False)
-    assert not any(found.values())
+def test_what_blocks_and_what_ends(place: Place, says_so: bool, blocks: bool, ends: bool) -> None:
+    taken = Taken(script="V2__drop.sql", schema="CORE", relation="T", column="NOTE", ends_rollbacks=says_so)
+    found = contraction_by([taken], [of(place, USES)])
+    assert bool(found.conflicts) == blocks
+    assert found.ends == (("v1",) if ends else ())
+    if blocks:
+        assert found.conflicts[0][0] == "V2__drop.sql"
+        assert "it takes CORE.T.NOTE, which" in found.conflicts[0][1]
+        assert found.conflicts[0][1].endswith("v1 needs: model a")
 
 
-def test_models_that_came_and_went_explain_what_is_made_from_them() -> None:
-    before = project(node("gone"), node("total", "model.shop.gone"), slot=OLD)
-    after = project(node("new"), node("total", "model.shop.new"))
-    found = explained(before, after, ground_moved=False)
-    assert found == {"FINANCE.GONE": ("gone",), "FINANCE.NEW": ("new",), "FINANCE.TOTAL": ("gone", "new")}
+def test_who_does_not_need_it_keeps_its_rollback() -> None:
+    assert contraction_by([COLUMN], [of("retained", OTHER), of("live", ELSEWHERE)]).ends == ()
 
 
-def test_a_changed_ground_explains_everything_and_so_does_one_that_nobody_knows() -> None:
-    for before, ground_moved in ((shop(slot=OLD), True), (None, False)):
-        assert set(explained(before, shop(), ground_moved=ground_moved).values()) == {(GROUND,)}
+NEEDS = st.builds(
+    Need,
+    by=st.sampled_from(["a", "b"]),
+    schema=st.sampled_from(["CORE", "OPS"]),
+    relation=st.sampled_from(["T", "U"]),
+    columns=st.none() | st.frozensets(st.sampled_from(["X", "Y"])),
+)
+TAKEN = st.builds(
+    Taken,
+    script=st.just("s"),
+    schema=st.sampled_from(["CORE", "OPS"]),
+    relation=st.sampled_from(["T", "U", ANY]),
+    column=st.none() | st.sampled_from(["X", "Y"]),
+    ends_rollbacks=st.booleans(),
+)
+RELEASES = st.lists(
+    st.builds(
+        Needy,
+        version=st.sampled_from(["1", "2", "3"]),
+        place=st.sampled_from(["live", "retained", "earlier"]),
+        needs=st.lists(NEEDS, max_size=3).map(tuple),
+    ),
+    max_size=4,
+)
 
 
-def test_keys_are_what_is_declared_unique_for_all_rows() -> None:
-    orders = "model.shop.orders"
-    built = project(
-        node("orders", config={"unique_key": ["a", "b"]}, constraints=[{"type": "primary_key", "columns": ["p"]}]),
-        key_test(orders, "unique", "id"),
-        key_test(orders, "unique", "sometimes", where="is_current"),
-        key_test(orders, "unique_combination", ["c", "d"]),
-        key_test(orders, "unique_combination_of_columns", ["e", "f"]),
-        key_test(orders, "not_null", ["g"]),
-        node("ratings", kind="snapshot", config={"unique_key": "customer_id"}),
-        node("codes", kind="seed", columns={"k": {"name": "k", "constraints": [{"type": "unique"}]}}),
-    )
-    assert set(built.keys("FINANCE.ORDERS")) == {("A", "B"), ("P",), ("ID",), ("C", "D"), ("E", "F")}
-    assert built.keys("FINANCE.RATINGS") == (("DBT_SCD_ID",),)
-    assert built.keys("FINANCE.CODES") == (("K",),)
-    assert built.keys("FINANCE.NO_SUCH") == ()
+@given(taken=st.lists(TAKEN, max_size=4), releases=RELEASES)
+def test_no_release_loses_what_it_needs_unsaid(taken: list[Taken], releases: list[Needy]) -> None:
+    found = contraction_by(taken, releases)
+    for release in releases:
+        if any(needed_by(one, release.needs) for one in taken):
+            blocks = any(f" {release.version} needs" in said for _, said in found.conflicts)
+            assert blocks or release.version in found.ends
 
 
-def test_a_column_is_personal_in_whatever_is_made_from_it_under_the_same_name() -> None:
-    marks = ({"meta": {"personal": True}}, {"config": {"meta": {"personal": True}}}, {"tags": ["personal"]})
-    columns = {f"c{number}": {"name": f"c{number}", **mark} for number, mark in enumerate(marks)}
-    columns["open"] = {"name": "open", "meta": {"personal": False}}
-    built = project(node("people", columns=columns), node("total", "model.shop.people"), node("other"))
-    assert built.personal("FINANCE.PEOPLE") == built.personal("FINANCE.TOTAL") == {"C0", "C1", "C2"}
-    assert built.personal("FINANCE.OTHER") == built.personal("FINANCE.NO_SUCH") == frozenset()
-
-
-def test_an_ephemeral_model_makes_no_relation_and_explains_what_it_goes_into() -> None:
-    def built(code: str, slot: str) -> Project:
-        thin = node("thin", relation_name=None, checksum={"checksum": code}, config={"materialized": "ephemeral"})
-        return project(thin, node("total", "model.shop.thin"), slot=slot)
-
-    found = explained(built("one", OLD), built("two", NEW), ground_moved=False)
-    assert found == {"FINANCE.TOTAL": ("thin",)}
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"nodes": {"a": {}}}', b'{"nodes": 1}'])
-def test_what_is_no_manifest_is_refused(content: bytes) -> None:
-    with pytest.raises(ConfigurationError, match="the manifest of slot AAAA0002 is not one that dbt writes"):
-        read_manifest(content, slot=NEW)
+@given(taken=st.lists(TAKEN, max_size=4), more=TAKEN, releases=RELEASES)
+def test_to_take_more_never_opens_the_gate(taken: list[Taken], more: Taken, releases: list[Needy]) -> None:
+    before, after = contraction_by(taken, releases), contraction_by([*taken, more], releases)
+    assert set(before.conflicts) <= set(after.conflicts)
+    assert set(before.ends) <= set(after.ends)
