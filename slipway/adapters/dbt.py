@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from slipway.adapters.dependents import Dependents
 from slipway.adapters.grant import quoted
 from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.private_key import private_key
@@ -103,13 +104,14 @@ class DbtSlots:
         session: Session,
         facts: SnowflakeFacts,
         publisher: SlotPublisher,
+        dependents: Dependents,
         bucket: ReleaseBucket,
         address: Address,
         key_file: Path,
     ) -> None:
         self._environment, self._project, self._work = environment, project, work
         self._session, self._facts, self._publisher, self._bucket = session, facts, publisher, bucket
-        self._address, self._key_file = address, key_file
+        self._dependents, self._address, self._key_file = dependents, address, key_file
 
     def is_published(self, step: PublishSlot) -> bool:
         """Probe of the publish step."""
@@ -127,8 +129,8 @@ class DbtSlots:
         """Build the slot; live data is not touched.
 
         Raises:
-            StepFailed: the slot is what readers see, or a model or a data test failed; the slot stays incomplete and
-                unpublished.
+            StepFailed: the slot is what readers see, something hangs on slots that would not survive, or a model or a
+                data test failed; the slot stays incomplete and unpublished.
             Unavailable: the warehouse was lost meanwhile; the slot stays incomplete.
         """
         warehouse = self._environment.warehouse
@@ -136,6 +138,7 @@ class DbtSlots:
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(warehouse.ops_database))
             self._refuse_published(step)
+            self._dependents.refuse_before_build()
             self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
             began = time.monotonic()
             cloned = self._prepare(step, progress)

@@ -42,15 +42,15 @@ def statement_of(grant: Grant, database: str) -> str:
     return f"GRANT {grant.privilege} ON {target} TO {grant.grantee_kind} {quoted(grant.grantee)}{option}"
 
 
-def contents_of(rows: Rows, database: str) -> dict[str, set[str]]:
-    """Return the schemas of a database and the views in each."""
+def contents_of(rows: Rows, database: str, *, kinds: str | None = "VIEW") -> dict[str, set[str]]:
+    """Return the schemas of a database and the views in each; with None as `kinds`, tables too."""
     found: dict[str, set[str]] = {
         str(name): set()
         for (name,) in rows(f"SELECT SCHEMA_NAME FROM {database}.INFORMATION_SCHEMA.SCHEMATA")
         if name != "INFORMATION_SCHEMA"
     }
-    views = f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {database}.INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'VIEW'"
-    for schema, view in rows(views):
+    relations = f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {database}.INFORMATION_SCHEMA.TABLES"
+    for schema, view in rows(relations + (f" WHERE TABLE_TYPE = '{kinds}'" if kinds else "")):
         if schema in found:
             found[str(schema)].add(str(view))
     return found

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from slipway.adapters.dependents import Dependents
 from slipway.adapters.grant import (
     carried,
     contents_of,
@@ -45,8 +46,9 @@ class Standing:
 class SlotPublisher:
     """Makes a slot what readers see."""
 
-    def __init__(self, session: Session, warehouse: Warehouse, facts: SnowflakeFacts) -> None:
+    def __init__(self, session: Session, warehouse: Warehouse, facts: SnowflakeFacts, dependents: Dependents) -> None:
         self._session, self._warehouse, self._facts = session, warehouse, facts
+        self._dependents = dependents
 
     def is_published(self, step: PublishSlot) -> bool:
         """Probe of the publish step: readers see the slot, and what they saw before is put away."""
@@ -56,8 +58,8 @@ class SlotPublisher:
         """Make the next published database, grant on it what is granted on the live one, and swap it in.
 
         Raises:
-            StepFailed: a published layer of the slot is empty, a grant cannot be given again, or somebody could do less
-                after than before; readers see what they saw before.
+            StepFailed: a published layer of the slot is empty, something would not survive the swap, a grant cannot be
+                given again, or somebody could do less after than before; readers see what they saw before.
         """
         began = time.monotonic()
         with self._session.noting() as queries:
@@ -67,6 +69,8 @@ class SlotPublisher:
                     f"{' and '.join(empty)}: nothing to publish, and readers would find nothing there",
                     fix="see that dbt builds a model into it, commit, deploy again",
                 )
+            live = self._facts.published()
+            self._dependents.refuse_before_publishing(step.slot, live=live.slot if live else None)
             privileges = self._show(views, step, progress)
         count = sum(map(len, views.values()))
         return Outcome(

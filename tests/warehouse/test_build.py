@@ -93,6 +93,7 @@ class Small:
             session=self.place.deployer,
             facts=self.place.facts,
             publisher=self.place.publisher,
+            dependents=self.place.dependents,
             bucket=self.manifests,  # type: ignore[arg-type]
             address=self.place.server.address,
             key_file=key_file or self.place.server.key_of(transformer),
