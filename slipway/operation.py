@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
@@ -18,6 +19,7 @@ from slipway.adapters import dag_gate, migration_lint
 from slipway.adapters.dag_pointer import DagPointer
 from slipway.adapters.dbt import DbtSlots, check_project
 from slipway.adapters.dbt import variables as dbt_variables
+from slipway.adapters.dependents import Dependents
 from slipway.adapters.git import Git
 from slipway.adapters.infrastructure import EnvironmentInfrastructure
 from slipway.adapters.observer import EnvironmentObserver
@@ -25,6 +27,7 @@ from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.release_bucket import differing
 from slipway.adapters.schemachange import Schemachange, variables_of
 from slipway.adapters.snowflake import statements_in
+from slipway.config import Environment
 from slipway.contraction import contraction_of
 from slipway.deployment import Deployment, published_slots, refused_slots
 from slipway.documents import canonical
@@ -112,6 +115,7 @@ class Operation:
     def slots(self, kind: type[_Slots]) -> _Slots:
         """Return what builds the release's dbt project into slots, as one of the adapters that do."""
         site, environment = self.site, self.site.environment
+        dependents = Dependents(site.session, environment.warehouse, elsewhere=databases_elsewhere(site))
         return kind(
             environment,
             self.tree / "dbt",
@@ -119,7 +123,8 @@ class Operation:
             session=site.session,
             facts=site.warehouse,
             comparer=site.comparer(),
-            publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse),
+            publisher=SlotPublisher(site.session, environment.warehouse, site.warehouse, dependents),
+            dependents=dependents,
             bucket=site.bucket,
             address=site.address,
             key_file=site.secret_file(environment.warehouse.transformer.private_key),
@@ -246,6 +251,25 @@ class Operation:
             **{path: hashlib.sha256((self.site.project / path).read_bytes()).hexdigest() for path in CHECKED_BY},
         }
         return hashlib.sha256(canonical(parts)).hexdigest()
+
+
+def databases_elsewhere(site: Site) -> dict[str, str]:
+    """Return the databases of the other environments: name -> environment. One that cannot be read has none."""
+    found: dict[str, str] = {}
+    for name in set(config.ENVIRONMENTS) - {site.environment.name}:
+        with suppress(ConfigurationError):  # what is wrong with it is not this environment's affair
+            found |= dict.fromkeys(_databases(config.load(name, folder=site.project / "config")), name)
+    return {name: other for name, other in found.items() if name not in _databases(site.environment)}
+
+
+def _databases(environment: Environment) -> tuple[str, ...]:
+    warehouse = environment.warehouse
+    return (
+        warehouse.raw_database,
+        warehouse.analytics_database,
+        warehouse.marts_database,
+        warehouse.ops_database,
+    )
 
 
 def open_site(

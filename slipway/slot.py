@@ -35,6 +35,12 @@ def slots_among(schemas: Iterable[str]) -> frozenset[str]:
     return frozenset(found["slot"] for schema in schemas if (found := _SCHEMA.fullmatch(schema)))
 
 
+def slot_named_in(schema: str) -> str | None:
+    """Return the slot that a schema belongs to, or None when it is no slot's."""
+    found = _SCHEMA.fullmatch(schema)
+    return found["slot"] if found else None
+
+
 def layers_among(schemas: Iterable[str], slot: str) -> tuple[str, ...]:
     """Return the layers of `slot` among `schemas`, by name."""
     found = (_SCHEMA.fullmatch(schema) for schema in schemas)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
 from slipway.adapters.profile import Relation, Sample, catalog, profile, sample
@@ -29,6 +29,8 @@ from slipway.step import CompareSlot
 from slipway.threshold import ComparisonRules
 
 SESSIONS = 4  # at once
+Because = Mapping[str, tuple[str, ...]]
+NOTHING_ELSE: Because = MappingProxyType({})
 _T = TypeVar("_T")
 
 
@@ -147,16 +149,17 @@ class SlotComparer:
         )
 
     def look(
-        self, slot: str, against: str, progress: Progress, *, rows: int = 0
+        self, slot: str, against: str, progress: Progress, *, rows: int = 0, because: Because | None = None
     ) -> tuple[Comparison, tuple[Sample, ...], Queries]:
         """Return the comparison of two slots, and samples of what differs.
 
         Args:
             rows: how many keys a sample may name; 0 takes none.
+            because: what explains the differences of a relation besides changed models, by title.
         """
         with self._sessions() as sessions:
             sides = self._sides(sessions, slot, against)
-            found = self._compared(sessions, sides, progress)
+            found = self._compared(sessions, sides, progress, because or {})
             samples = self._samples(sessions, sides, found, progress, rows) if rows else ()
         return found, samples, sessions.queries
 
@@ -186,9 +189,12 @@ class SlotComparer:
             unread=len(present[slot]) - len(compared[slot]),
         )
 
-    def _compared(self, sessions: Sessions, sides: Sides, progress: Progress) -> Comparison:
+    def _compared(
+        self, sessions: Sessions, sides: Sides, progress: Progress, because: Because = NOTHING_ELSE
+    ) -> Comparison:
         profiles = self._profiles(sessions, sides, progress)
         new, old = sides.projects
+        models_say = explained(old, new, ground_moved=sides.ground_moved)
         models = {
             title: project.nodes[name].name
             for project in (old, new)
@@ -203,7 +209,7 @@ class SlotComparer:
             against=sides.against,
             today=self._today(),
             models=models,
-            because=explained(old, new, ground_moved=sides.ground_moved),
+            because={title: (*because.get(title, ()), *models_say.get(title, ())) for title in {*because, *models_say}},
             notes=dict(_moved_on(sides)),
             unread=sides.unread,
         )

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.adapters.comparer import SlotComparer
+from slipway.adapters.dependents import Dependents
 from slipway.adapters.grant import quoted
 from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.private_key import private_key
@@ -105,13 +106,14 @@ class DbtSlots:
         facts: SnowflakeFacts,
         comparer: SlotComparer,
         publisher: SlotPublisher,
+        dependents: Dependents,
         bucket: ReleaseBucket,
         address: Address,
         key_file: Path,
     ) -> None:
         self._environment, self._project, self._work = environment, project, work
         self._session, self._facts, self._bucket = session, facts, bucket
-        self._comparer, self._publisher = comparer, publisher
+        self._comparer, self._publisher, self._dependents = comparer, publisher, dependents
         self._address, self._key_file = address, key_file
 
     def is_compared(self, step: CompareSlot) -> bool:
@@ -140,8 +142,8 @@ class DbtSlots:
         """Build the slot; live data is not touched.
 
         Raises:
-            StepFailed: the slot is what readers see, or a model or a data test failed; the slot stays incomplete and
-                unpublished.
+            StepFailed: the slot is what readers see, something hangs on slots that would not survive, or a model or a
+                data test failed; the slot stays incomplete and unpublished.
             Unavailable: the warehouse was lost meanwhile; the slot stays incomplete.
         """
         warehouse = self._environment.warehouse
@@ -149,6 +151,7 @@ class DbtSlots:
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(warehouse.ops_database))
             self._refuse_published(step)
+            self._dependents.refuse_before_build()
             self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
             began = time.monotonic()
             cloned = self._prepare(step, progress)

@@ -22,8 +22,8 @@ from typing import Any
 
 from slipway.adapters.dbt import DbtSlots, dbt_run, ground_of, variables
 from slipway.adapters.grant import quoted
-from slipway.adapters.slot_totals import compare_totals
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
+from slipway.comparison import refusal
 from slipway.errors import StepFailed
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
@@ -87,7 +87,7 @@ class ModelBackfills(DbtSlots):
         """Compare, swap in, take over, swap back; goes on where an earlier process was.
 
         Raises:
-            StepFailed: the clone holds fewer rows than may be, or readers see another slot than either.
+            StepFailed: the clone differs beyond the policy's thresholds, or readers see another slot than either.
         """
         began, compared = time.monotonic(), dict[str, Any]()
         with self._session.noting() as queries:
@@ -95,7 +95,7 @@ class ModelBackfills(DbtSlots):
                 if self._seen() != step.aside:
                     self._require_seen(step.slot)
                     progress(f"comparing {step.aside} with {step.slot}")
-                    compared = compare_totals(self._session, self._analytics, step)
+                    compared = self._compared(step, progress)
                     show = PublishSlot(slot=step.aside, release=step.release, replaces=step.slot)
                     self._publisher.publish(show, progress)
                 self._take_over(step, progress)
@@ -109,6 +109,19 @@ class ModelBackfills(DbtSlots):
         )
 
     # ---- the parts of it
+
+    def _compared(self, step: AdoptModel, progress: Progress) -> dict[str, Any]:
+        """Return the comparison of the clone with what readers see; what was built again may differ as what a changed
+        model explains."""
+        because = dict.fromkeys(step.relations, (f"the backfill of {step.request.model}",))
+        found, _, queries = self._comparer.look(step.aside, step.slot, progress, because=because)
+        if found.stopping:
+            raise StepFailed(
+                refusal(found),
+                fix=f"look: invoke dbt.compare --env ENV --slot {step.aside} --with {step.slot}; acknowledge in "
+                "config/policy.toml what is wanted, or: invoke backfill.cancel --env ENV",
+            )
+        return {**found.evidence(), **queries.evidence()}
 
     @property
     def _analytics(self) -> str:

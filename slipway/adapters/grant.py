@@ -5,6 +5,7 @@ Rules:
   every future grant in them, stands on the next one wherever the schema or view is there again.
 - The owner's own privileges come with what it makes. The reader role is granted on everything that is published, so a
   future grant to it is not carried over.
+- What was given again is not trusted to be enough: what everybody may do in the end is compared (`slipway.privilege`).
 - What cannot be given again stops the publishing. Future grants in a database take the privilege MANAGE GRANTS.
 https://docs.snowflake.com/en/sql-reference/sql/grant-privilege, https://docs.snowflake.com/en/sql-reference/sql/show-grants
 """
@@ -12,75 +13,51 @@ https://docs.snowflake.com/en/sql-reference/sql/grant-privilege, https://docs.sn
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from slipway.errors import StepFailed
+from slipway.errors import StepFailed, Unavailable
+from slipway.privilege import Contents, Grant, Holder, stands
 
 Rows = Callable[[str], list[tuple[Any, ...]]]  # runs one statement
-Contents = Mapping[str, Collection[str]]  # schema -> views
 _GRANTEES = ("ROLE", "USER")  # those that live outside the database that is replaced
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, order=True)
-class Grant:
-    """One privilege, placed within a database, so that it can be compared with those of another.
+def statement_of(grant: Grant, database: str) -> str:
+    """Return the statement that gives a grant in `database`.
 
-    Attributes:
-        kind: DATABASE, SCHEMA, VIEW; of a future grant the kind of what will get it.
-        path: (), (schema,) or (schema, view); of a future grant what it is in.
-        may_pass_on: given with the option to grant it.
+    Raises:
+        StepFailed: it is of a sort that cannot follow to another database.
     """
-
-    kind: str
-    path: tuple[str, ...]
-    privilege: str
-    grantee_kind: str
-    grantee: str
-    may_pass_on: bool
-    is_future: bool
-
-    def __str__(self) -> str:
-        place = ".".join(self.path) or "the database"
-        where = f"future {self.kind.lower()}s in {place}" if self.is_future else place
-        return f"{self.privilege} on {where} to {self.grantee_kind.lower()} {self.grantee}"
-
-    def statement(self, database: str) -> str:
-        """Return the statement that gives it in `database`.
-
-        Raises:
-            StepFailed: it is of a sort that cannot follow to another database.
-        """
-        if self.grantee_kind not in _GRANTEES or (self.is_future and self.privilege == "OWNERSHIP"):
-            raise StepFailed("such a grant cannot follow to another database")
-        name = ".".join((database, *map(quoted, self.path)))
-        kind = self.kind.replace("_", " ")
-        if self.is_future:
-            plural = f"{kind[:-1]}IES" if kind.endswith("Y") else f"{kind}S"
-            target = f"FUTURE {plural} IN {'SCHEMA' if self.path else 'DATABASE'} {name}"
-        else:
-            target = f"{kind} {name}"
-        option = " WITH GRANT OPTION" if self.may_pass_on else ""
-        return f"GRANT {self.privilege} ON {target} TO {self.grantee_kind} {quoted(self.grantee)}{option}"
+    if grant.grantee_kind not in _GRANTEES or (grant.is_future and grant.privilege == "OWNERSHIP"):
+        raise StepFailed("such a grant cannot follow to another database")
+    name = ".".join((database, *map(quoted, grant.path)))
+    kind = grant.kind.replace("_", " ")
+    if grant.is_future:
+        plural = f"{kind[:-1]}IES" if kind.endswith("Y") else f"{kind}S"
+        target = f"FUTURE {plural} IN {'SCHEMA' if grant.path else 'DATABASE'} {name}"
+    else:
+        target = f"{kind} {name}"
+    option = " WITH GRANT OPTION" if grant.may_pass_on else ""
+    return f"GRANT {grant.privilege} ON {target} TO {grant.grantee_kind} {quoted(grant.grantee)}{option}"
 
 
-def contents_of(rows: Rows, database: str) -> dict[str, set[str]]:
-    """Return the schemas of a database and the views in each."""
+def contents_of(rows: Rows, database: str, *, kinds: str | None = "VIEW") -> dict[str, set[str]]:
+    """Return the schemas of a database and the views in each; with None as `kinds`, tables too."""
     found: dict[str, set[str]] = {
         str(name): set()
         for (name,) in rows(f"SELECT SCHEMA_NAME FROM {database}.INFORMATION_SCHEMA.SCHEMATA")
         if name != "INFORMATION_SCHEMA"
     }
-    views = f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {database}.INFORMATION_SCHEMA.TABLES WHERE TABLE_TYPE = 'VIEW'"
-    for schema, view in rows(views):
+    relations = f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {database}.INFORMATION_SCHEMA.TABLES"
+    for schema, view in rows(relations + (f" WHERE TABLE_TYPE = '{kinds}'" if kinds else "")):
         if schema in found:
             found[str(schema)].add(str(view))
     return found
 
 
-def present_grants(rows: Rows, database: str, contents: Contents, *, owner: str) -> frozenset[Grant]:
-    """Return what is granted on the database, its schemas and views to others than its owner."""
+def present_grants(rows: Rows, database: str, contents: Contents) -> frozenset[Grant]:
+    """Return what is granted on the database, its schemas and views, ownership included."""
     places: list[tuple[str, tuple[str, ...]]] = [("DATABASE", ())]
     for schema, views in sorted(contents.items()):
         places.append(("SCHEMA", (schema,)))
@@ -89,9 +66,37 @@ def present_grants(rows: Rows, database: str, contents: Contents, *, owner: str)
     for kind, path in places:
         name = ".".join((database, *map(quoted, path)))
         found.update(_read(rows(f"SHOW GRANTS ON {kind} {name}"), path, is_future=False))
+    return frozenset(found)
+
+
+def carried(grants: Iterable[Grant], *, owner: str) -> frozenset[Grant]:
+    """Return the grants that are given again: those to others than the role that makes what they are on."""
     return frozenset(
-        one for one in found if one.privilege != "OWNERSHIP" and (one.grantee_kind, one.grantee) != ("ROLE", owner)
+        one
+        for one in grants
+        if one.is_future or (one.privilege != "OWNERSHIP" and (one.grantee_kind, one.grantee) != ("ROLE", owner))
     )
+
+
+def holders_of(rows: Rows, grants: Iterable[Grant]) -> dict[str, frozenset[Holder]]:
+    """Return whom every role that `grants` name was granted to, and so on up the hierarchy.
+
+    A role whose holders may not be seen is taken to have none: what it may do itself is compared all the same, and
+    whoever holds it has exactly that.
+    """
+    found: dict[str, frozenset[Holder]] = {}
+    left = {one.grantee for one in grants if one.grantee_kind == "ROLE"}
+    while left:
+        role = left.pop()
+        try:
+            shown = rows(f"SHOW GRANTS OF ROLE {quoted(role)}")
+        except Unavailable:
+            raise
+        except StepFailed:
+            shown = []
+        found[role] = frozenset((str(row[2]), str(row[3])) for row in shown)  # created_on, role, granted_to, grantee
+        left |= {name for kind, name in found[role] if kind == "ROLE" and name not in found}
+    return found
 
 
 def future_grants(rows: Rows, database: str, schemas: Iterable[str], *, reader: str) -> frozenset[Grant]:
@@ -104,11 +109,7 @@ def future_grants(rows: Rows, database: str, schemas: Iterable[str], *, reader: 
 
 def those_within(grants: Iterable[Grant], contents: Contents) -> frozenset[Grant]:
     """Return the grants whose schema or view is among `contents`."""
-
-    def stands(path: tuple[str, ...]) -> bool:
-        return not path or (path[0] in contents and (len(path) == 1 or path[1] in contents[path[0]]))
-
-    return frozenset(one for one in grants if stands(one.path))
+    return frozenset(one for one in grants if stands(one.path, contents))
 
 
 def quoted(name: str) -> str:

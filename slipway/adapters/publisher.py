@@ -9,29 +9,46 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
+from slipway.adapters.dependents import Dependents
 from slipway.adapters.grant import (
-    Contents,
-    Grant,
+    carried,
     contents_of,
     future_grants,
+    holders_of,
     present_grants,
     quoted,
+    statement_of,
     those_within,
 )
 from slipway.adapters.snowflake import Session, SnowflakeFacts
 from slipway.config import Warehouse
 from slipway.errors import StepFailed, Unavailable
 from slipway.ports import Outcome, Progress
+from slipway.privilege import Contents, Grant, Privilege, effective, facts_of, lost
 from slipway.slot import MARKER_SCHEMA, MARKER_VIEW, PUBLISHED_LAYERS, schema_in
 from slipway.step import PublishSlot
+
+SHOWN = 10  # privileges an error names
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What stands in a published database, what is granted there, and what everybody may do by that."""
+
+    contents: Contents
+    grants: frozenset[Grant]
+    privileges: frozenset[Privilege]
 
 
 class SlotPublisher:
     """Makes a slot what readers see."""
 
-    def __init__(self, session: Session, warehouse: Warehouse, facts: SnowflakeFacts) -> None:
+    def __init__(self, session: Session, warehouse: Warehouse, facts: SnowflakeFacts, dependents: Dependents) -> None:
         self._session, self._warehouse, self._facts = session, warehouse, facts
+        self._dependents = dependents
 
     def is_published(self, step: PublishSlot) -> bool:
         """Probe of the publish step: readers see the slot, and what they saw before is put away."""
@@ -41,8 +58,8 @@ class SlotPublisher:
         """Make the next published database, grant on it what is granted on the live one, and swap it in.
 
         Raises:
-            StepFailed: a published layer of the slot is empty, or a grant cannot be given again; readers see what they
-                saw before.
+            StepFailed: a published layer of the slot is empty, something would not survive the swap, a grant cannot be
+                given again, or somebody could do less after than before; readers see what they saw before.
         """
         began = time.monotonic()
         with self._session.noting() as queries:
@@ -52,46 +69,53 @@ class SlotPublisher:
                     f"{' and '.join(empty)}: nothing to publish, and readers would find nothing there",
                     fix="see that dbt builds a model into it, commit, deploy again",
                 )
-            grants = self._show(views, step, progress)
+            live = self._facts.published()
+            self._dependents.refuse_before_publishing(step.slot, live=live.slot if live else None)
+            privileges = self._show(views, step, progress)
         count = sum(map(len, views.values()))
         return Outcome(
             summary=f"{count} views of {', '.join(PUBLISHED_LAYERS)} swapped in at one instant",
             evidence={
                 "slot": step.slot,
                 "views": count,
-                "grants": grants,
+                **privileges,
                 "replaces": step.replaces,
                 **queries.evidence(),
             },
             outside_s=time.monotonic() - began,
         )
 
-    def _show(self, views: Contents, step: PublishSlot, progress: Progress) -> int:
-        """Make the next database, swap it in, and return how many grants are on it that were on the one before.
+    def _show(self, views: Contents, step: PublishSlot, progress: Progress) -> dict[str, Any]:
+        """Make the next database, swap it in, and return how what everybody may do compares with before.
 
         A process that died between the swap and its end left only that to do: another swap would undo the first.
         """
         live, following = self._warehouse.marts_database, self._next
         swap = f"ALTER DATABASE {live} SWAP WITH {following}"
         if self._is_seen(step) and self._has_next():
-            kept = self._grants_on(following)
+            before = self._standing(following)
         else:
             progress(f"making {following}")
-            kept = self._grants_on(live)
+            before = self._standing(live)
+            kept = carried(before.grants, owner=self._warehouse.deployer.role)
             self._make(following, views, step, kept)
-            wanted = those_within(kept, contents_of(self._session.rows, following))
-            self._grant(following, wanted)
-            self._require(wanted, following)
+            self._grant(following, those_within(kept, contents_of(self._session.rows, following)))
+            self._refuse_loss(before, self._standing(following))
             progress(f"swapping {live} with {following}")
             self._session.run(swap)
-        wanted = those_within(kept, contents_of(self._session.rows, live))
+        after = self._standing(live)
         try:
-            self._require(wanted, live)
+            self._refuse_loss(before, after)
         except StepFailed:
             self._session.run(swap)
             raise
         self._session.run(f"DROP DATABASE {following}")
-        return len(wanted)
+        return {
+            "grants": len(those_within(carried(before.grants, owner=self._warehouse.deployer.role), after.contents)),
+            "privileges_before": facts_of(before.privileges),
+            "privileges_after": facts_of(after.privileges),
+            "gone": _gone(before.contents, after.contents),
+        }
 
     @property
     def _next(self) -> str:
@@ -138,12 +162,12 @@ class SlotPublisher:
                 f"GRANT USAGE ON SCHEMA {database}.{schema} TO ROLE {role}",
                 f"GRANT SELECT ON ALL VIEWS IN SCHEMA {database}.{schema} TO ROLE {role}",
             )
-        self._give(wanted - self._grants_on(database), database)
+        self._give(wanted - self._standing(database).grants, database)
 
     def _give(self, grants: Iterable[Grant], database: str) -> None:
         for one in sorted(grants):
             try:
-                self._session.run(one.statement(database))
+                self._session.run(statement_of(one, database))
             except Unavailable:
                 raise
             except StepFailed as error:
@@ -153,16 +177,29 @@ class SlotPublisher:
                     f"{self._warehouse.deployer.role}; then deploy again",
                 ) from error
 
-    def _require(self, wanted: frozenset[Grant], database: str) -> None:
-        if missing := sorted(wanted - self._grants_on(database)):
+    def _refuse_loss(self, before: Standing, after: Standing) -> None:
+        """Raise unless everybody may do as much as before with what is still there."""
+        if less := lost(before.privileges, after.privileges, after.contents):
+            shown = [f"  {one}" for one in less[:SHOWN]]
+            more = [f"  and {len(less) - SHOWN} more"] if len(less) > SHOWN else []
             raise StepFailed(
-                f"{len(missing)} grant(s) on the published database did not follow to the next one: {missing[0]}",
-                fix="revoke it, or grant it anew after the deployment, and deploy again",
+                f"{len(less)} privilege(s) would be lost by the publishing; readers see what they saw before:\n"
+                + "\n".join([*shown, *more]),
+                fix=f"have {self._warehouse.deployer.role} own what is published, and grant to roles what they need of "
+                "it; then deploy again",
             )
 
-    def _grants_on(self, database: str) -> frozenset[Grant]:
+    def _standing(self, database: str) -> Standing:
+        """Return what stands in a published database and what everybody may do there."""
         rows, contents = self._session.rows, contents_of(self._session.rows, database)
-        owner, reader = self._warehouse.deployer.role, self._warehouse.reader_role
-        return present_grants(rows, database, contents, owner=owner) | future_grants(
-            rows, database, contents, reader=reader
+        grants = present_grants(rows, database, contents) | future_grants(
+            rows, database, contents, reader=self._warehouse.reader_role
         )
+        return Standing(
+            contents=contents, grants=grants, privileges=effective(grants, holders_of(rows, grants), contents)
+        )
+
+
+def _gone(before: Contents, after: Contents) -> list[str]:
+    """Return the views that were published and are no more, by name."""
+    return sorted(f"{schema}.{view}" for schema in before for view in set(before[schema]) - set(after.get(schema, ())))

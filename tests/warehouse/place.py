@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from slipway.adapters.dependents import Dependents
 from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.snowflake import Session, SnowflakeFacts, bookkeeping
 from slipway.config import Environment
@@ -31,7 +32,11 @@ class Place:
 
     @property
     def publisher(self) -> SlotPublisher:
-        return SlotPublisher(self.deployer, self.environment.warehouse, self.facts)
+        return SlotPublisher(self.deployer, self.environment.warehouse, self.facts, self.dependents)
+
+    @property
+    def dependents(self) -> Dependents:
+        return Dependents(self.deployer, self.environment.warehouse, elsewhere={"PROD_RAW": "prod"})
 
     def database(self, kind: str) -> str:
         return str(getattr(self.environment.warehouse, f"{kind.lower()}_database"))

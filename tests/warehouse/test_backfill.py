@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from slipway.adapters.comparer import SlotComparer
 from slipway.adapters.dbt_backfill import ModelBackfills
 from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.snowflake import Session, SnowflakeFacts
@@ -24,11 +25,13 @@ from slipway.model import model_in
 from slipway.ports import Outcome
 from slipway.request import ModelRequest
 from slipway.step import AdoptModel, BuildSlot, RebuildModel
+from slipway.threshold import ComparisonRules
 from tests.dbt.warehouse import PROJECT, Server
 from tests.warehouse.place import Place, bare_place
 from tests.warehouse.test_build import Manifests
 
 SLOT = "BBBB0001"
+RULES = ComparisonRules.model_validate({"distinct_percent": 500, "sum_percent": 50})  # a day is much of a week
 TODAY = datetime.now(UTC).date()
 BEGIN = TODAY - timedelta(days=6)  # the source's first day
 SETTINGS = """
@@ -123,7 +126,19 @@ class Events:
             self.folder / "work",
             session=session,
             facts=facts,
-            publisher=SlotPublisher(session, warehouse, facts),
+            comparer=SlotComparer(
+                lambda: Session(
+                    warehouse,
+                    warehouse.deployer,
+                    address=self.place.server.address,
+                    key_file=self.place.server.key_of(warehouse.deployer),
+                ),
+                warehouse,
+                self.manifests,  # type: ignore[arg-type]
+                RULES,
+            ),
+            publisher=SlotPublisher(session, warehouse, facts, self.place.dependents),
+            dependents=self.place.dependents,
             bucket=self.manifests,  # type: ignore[arg-type]
             address=self.place.server.address,
             key_file=self.place.server.key_of(warehouse.transformer),
@@ -208,9 +223,11 @@ def test_the_days_asked_for_are_as_the_source_has_them_and_no_other_day_is_touch
     source = events.source()
     assert events.seen() == {**source, 0: before[0]}, "the first day was not asked for"
     assert events.is_tidy()
-    compared = adopted.evidence["compared"]["FINANCE.FCT_EVENT"]
-    assert (compared["before"]["rows"], compared["after"]["rows"]) == (12, 13)
-    assert "CUSTOMER.DIM_ONE" not in adopted.evidence["compared"], "it has nothing to do with the model"
+    compared = {one["relation"]: one for one in adopted.evidence["compared"]["relations"]}
+    fact, stranger = compared["FINANCE.FCT_EVENT"], compared["CUSTOMER.DIM_ONE"]
+    assert (fact["before"]["rows"], fact["after"]["rows"]) == (12, 13)
+    assert list(fact["because"]) == ["the backfill of fct_event"]
+    assert not stranger["because"], "it has nothing to do with the model"
 
 
 def test_a_model_that_is_no_microbatch_is_built_whole_with_what_it_stands_on(events: Events) -> None:
@@ -264,7 +281,7 @@ def test_what_lost_rows_is_not_shown(events: Events) -> None:
     try:
         slots = events.slots()
         slots.rebuild(rebuild, lambda line: None)
-        with pytest.raises(StepFailed, match=r"FINANCE\.FCT_EVENT: \d+ rows before, \d+ after"):
+        with pytest.raises(StepFailed, match=r"FINANCE\.FCT_EVENT rows: \d+ -> 0"):
             slots.adopt(adopt, lambda line: None)
         assert events.seen() == before
     finally:

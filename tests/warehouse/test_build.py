@@ -98,6 +98,7 @@ class Small:
             facts=self.place.facts,
             comparer=self.comparer(),
             publisher=self.place.publisher,
+            dependents=self.place.dependents,
             bucket=self.manifests,  # type: ignore[arg-type]
             address=self.place.server.address,
             key_file=key_file or self.place.server.key_of(transformer),

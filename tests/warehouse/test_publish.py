@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from slipway.adapters.grant import Grant, quoted
+from slipway.adapters.grant import quoted, statement_of
 from slipway.adapters.snowflake import Session
 from slipway.errors import StepFailed
+from slipway.privilege import Grant
 from slipway.step import PublishSlot
 from tests.dbt.warehouse import READER, Server
 from tests.warehouse.place import Place
@@ -29,9 +30,9 @@ def published(place: Place) -> Place:
 @pytest.fixture(scope="module")
 def analysts(admin: Session) -> Iterator[str]:
     """A role nobody but the account knows of."""
-    admin.run('CREATE ROLE "Analysts"', "CREATE USER ANN")
+    admin.run('CREATE ROLE "Analysts"', "CREATE USER ANN", "CREATE ROLE CFO", 'GRANT ROLE "Analysts" TO ROLE CFO')
     yield '"Analysts"'
-    admin.run('DROP ROLE "Analysts"', "DROP USER ANN")
+    admin.run("DROP ROLE CFO", 'DROP ROLE "Analysts"', "DROP USER ANN")
 
 
 def test_what_others_were_granted_stands_after_a_publishing(published: Place, analysts: str) -> None:
@@ -85,6 +86,43 @@ def test_a_grant_that_cannot_follow_stops_the_publishing_before_readers_see_anyt
     assert live.slot == OLD
 
 
+def test_what_a_role_inherits_is_compared_and_told_of_in_the_evidence(published: Place, analysts: str) -> None:
+    marts = published.database("MARTS")
+    published.deployer.run(
+        f"GRANT USAGE ON DATABASE {marts} TO ROLE {analysts}",
+        f"GRANT USAGE ON SCHEMA {marts}.FINANCE TO ROLE {analysts}",
+        f"GRANT SELECT ON VIEW {marts}.FINANCE.KEPT TO ROLE {analysts}",
+    )
+    done = published.publish(NEW, replaces=OLD)
+    before, after = done.evidence["privileges_before"], done.evidence["privileges_after"]
+    assert done.evidence["gone"] == ["FINANCE.GONE"]
+    assert before["grantees"] == after["grantees"]
+    assert {before["count"], after["count"]} != {0}
+    again = published.publish(NEW, replaces=NEW)
+    assert again.evidence["privileges_before"] == again.evidence["privileges_after"] == after
+    published.deployer.run(f"REVOKE SELECT ON VIEW {marts}.FINANCE.KEPT FROM ROLE {analysts}")
+    fewer = published.publish(NEW, replaces=NEW)
+    assert fewer.evidence["privileges_after"]["count"] == after["count"] - 2, "of the role, and of the one above it"
+
+
+def test_a_privilege_that_would_be_lost_refuses_the_publishing_with_role_object_and_privilege(
+    published: Place, analysts: str
+) -> None:
+    marts = published.database("MARTS")
+    published.deployer.run(
+        f"GRANT USAGE ON DATABASE {marts} TO ROLE {analysts}",
+        f"GRANT USAGE ON SCHEMA {marts}.FINANCE TO ROLE {analysts}",
+        f"GRANT OWNERSHIP ON VIEW {marts}.FINANCE.KEPT TO ROLE {analysts} COPY CURRENT GRANTS",
+    )
+    with pytest.raises(StepFailed, match="2 privilege") as stopped:
+        published.publish(NEW, replaces=OLD)
+    assert "role Analysts: OWNERSHIP on view FINANCE.KEPT" in stopped.value.message
+    assert "role CFO: OWNERSHIP on view FINANCE.KEPT" in stopped.value.message, "it inherits"
+    live = published.facts.published()
+    assert live is not None
+    assert live.slot == OLD
+
+
 def test_a_publishing_that_died_after_the_swap_is_brought_to_its_end_without_another(published: Place) -> None:
     step = PublishSlot(slot=NEW, release=NEW * 8, replaces=OLD)
     published.publish(NEW, replaces=OLD)
@@ -105,12 +143,12 @@ def test_grants_to_what_lives_in_the_replaced_database_cannot_follow() -> None:
         may_pass_on=True,
         is_future=False,
     )
-    assert role.statement("M") == 'GRANT SELECT ON VIEW M.FINANCE."a b" TO ROLE READERS WITH GRANT OPTION'
+    assert statement_of(role, "M") == 'GRANT SELECT ON VIEW M.FINANCE."a b" TO ROLE READERS WITH GRANT OPTION'
     future = replace(role, kind="MATERIALIZED_VIEW", path=(), may_pass_on=False, is_future=True)
-    assert future.statement("M") == "GRANT SELECT ON FUTURE MATERIALIZED VIEWS IN DATABASE M TO ROLE READERS"
+    assert statement_of(future, "M") == "GRANT SELECT ON FUTURE MATERIALIZED VIEWS IN DATABASE M TO ROLE READERS"
     for kind in ("SHARE", "DATABASE_ROLE"):
         with pytest.raises(StepFailed):
-            replace(role, grantee_kind=kind).statement("M")
+            statement_of(replace(role, grantee_kind=kind), "M")
 
 
 @pytest.mark.parametrize(("name", "written"), [("A_1$", "A_1$"), ("a", '"a"'), ('A"B', '"A""B"'), ("1A", '"1A"')])
