@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from slipway.sandbox.snowflake import relation
@@ -32,17 +33,13 @@ def die_after(instance: Instance, done: Step, *, marked: bool) -> None:
     """Intend a rename, do it in the file of the database when `marked`, and tell the registry nothing."""
     session = instance.connect(role="ACCOUNTADMIN", database="D")
     token = instance.registry.intents.begin("D", [done])
+
+    def work(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute('ALTER TABLE "D"."PUBLIC"."T" RENAME TO "U"')
+        connection.execute(f'INSERT INTO "D".{MARKS} VALUES (?)', [token])
+
     if marked:
-        relation.atomically(
-            session,
-            lambda connection: (
-                (
-                    connection.execute('ALTER TABLE "D"."PUBLIC"."T" RENAME TO "U"'),
-                    connection.execute(f'INSERT INTO "D".{MARKS} VALUES (?)', [token]),
-                )
-                and None
-            ),
-        )
+        relation.atomically(session, work)
     instance.close()
 
 
@@ -69,10 +66,10 @@ def test_what_fails_in_the_file_leaves_no_intent(tmp_path: Path) -> None:
     session = instance.connect(role="ACCOUNTADMIN", database="D")
 
     def fail(connection: object) -> None:
-        raise ValueError
+        raise ValueError("out of luck")
 
     try:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="out of luck"):
             relation.change(session, "D", fail, RENAMED)
         assert instance.registry.query("SELECT COUNT(*) FROM _fs_global.slipway.intents") == [(0,)]
         assert instance.registry.grants_on("TABLE", OLD)

@@ -116,9 +116,8 @@ def test_a_kill_at_any_moment_leaves_one_of_the_two_states_grants_included(tmp_p
         fill(server)
         chance = random.Random(seed)
         for _ in range(KILLS):
-            working = threading.Thread(
-                target=work_until_it_ends, args=(server, chance.sample(SWAPS[:-4], len(SWAPS) - 4))
-            )
+            order = chance.sample(CHANGES, len(CHANGES))
+            working = threading.Thread(target=work_until_it_ends, args=(server, order))
             working.start()
             time.sleep(chance.uniform(0.02, 0.5))
             server.kill()
