@@ -88,7 +88,7 @@ class Backend:
         self, connect: Connect, *, user: str = "EMBEDDED", role: str = "ACCOUNTADMIN", token: str = ""
     ) -> None:
         self.user, self.role = user, role
-        self._connect, self._token = connect, token
+        self.connect, self._token = connect, token
         self._cursor = connect(user=user, role=role).cursor()
         self._used: str | None = None  # the database of the case before
         self._shared: str | None = None  # one that later cases may have too
@@ -106,11 +106,11 @@ class Backend:
         """Return what the placeholders of a case stand for; its database is in its first state."""
         return {"db": self._prepare(number, sql), "n": f"{self._token}{number}", "user": self.user, "role": self.role}
 
-    def connect(self, role: str, database: str) -> Any:
+    def session(self, role: str, database: str) -> Any:
         """Open a session of a case; on a real account a role has to be granted to its user first."""
         if self._token and role:
             self._cursor.execute(f"GRANT ROLE {role} TO USER {self.user}")
-        return self._connect(user=self.user, role=role or self.role, database=database, schema="S")
+        return self.connect(user=self.user, role=role or self.role, database=database, schema="S")
 
     def close(self) -> None:
         """Drop whatever has the token of the run in its name."""

@@ -12,6 +12,7 @@ import duckdb
 
 from slipway.sandbox.snowflake import error, relation
 from slipway.sandbox.snowflake.access import MANAGED
+from slipway.sandbox.snowflake.intent import step
 from slipway.sandbox.snowflake.reader import Name, Reader, quote_name
 from slipway.sandbox.snowflake.result import Result
 
@@ -74,13 +75,14 @@ def _create_database(
         if not replace:
             raise error.already_exists(name)
         instance.access.require(session, "DATABASE", (name,), "OWNERSHIP")
-    file, old = registry.add_database(name, replace=replace)
+    with registry.changing():  # a database has its owner from the first moment
+        file, old = registry.add_database(name, replace=replace)
+        registry.created("DATABASE", (name,), session.role)
+        registry.created("SCHEMA", (name, "PUBLIC"), session.role)
     if old is not None:
         instance.detach(name)
         instance.delete_file(old)
     instance.attach(name, file)
-    registry.created("DATABASE", (name,), session.role)
-    registry.created("SCHEMA", (name, "PUBLIC"), session.role)
     if source is not None:
         _clone_database(session, source, name)
     _comment_container(session, (name,), reader)
@@ -98,8 +100,7 @@ def _clone_database(session: Session, source: str, target: str) -> None:
                 connection, (target, schema), relation.views_as_written(session, connection, (source, schema))
             )
 
-    relation.atomically(session, work)
-    session.instance.registry.cloned((source,), (target,), session.role)
+    relation.change(session, target, work, step("cloned", source=(source,), target=(target,), role=session.role))
 
 
 def _create_schema(
@@ -129,13 +130,12 @@ def _create_schema(
             relation.copy_tables(connection, source, name)
             relation.copy_views(connection, source, name)
 
-    relation.atomically(session, work)
-    if replace:
-        instance.registry.forget(name)
     managed = MANAGED if reader.has("MANAGED", "ACCESS") else None
-    instance.registry.created("SCHEMA", name, session.role, definition=managed)
+    steps = [step("forget", name=name)] if replace else []
+    steps += [step("created", kind="SCHEMA", name=name, role=session.role, definition=managed)]
     if source is not None:
-        instance.registry.cloned(source, name, session.role)
+        steps += [step("cloned", source=source, target=name, role=session.role)]
+    relation.change(session, name[0], work, *steps)
     _comment_container(session, name, reader)
     session.choose(*name)
     return Result.status(f"Schema {name[1]} successfully created.")
@@ -169,12 +169,11 @@ def _clone_table(
             relation.forget_loads(connection, target)
         relation.copy_table(connection, source, target, sql, empty=empty)
 
-    relation.atomically(session, work)
-    instance.registry.created("TABLE", target, session.role)
-    instance.registry.copy_description(source, target)
+    steps = [step("created", kind="TABLE", name=target, role=session.role)]
+    steps += [step("copy_description", source=source, target=target)]
     if keep:
-        copied = [g for g in instance.registry.grants_on("TABLE", source) if g.privilege != "OWNERSHIP"]
-        instance.registry.copy_grants(copied, target, grantor=session.role)
+        steps += [step("copy_table_grants", source=source, target=target, grantor=session.role)]
+    relation.change(session, target[0], work, *steps)
     return Result.status(f"Table {target[2]} successfully created.")
 
 
@@ -228,8 +227,7 @@ def _drop_schema(session: Session, name: Name, *, missing_ok: bool) -> Result:
         connection.execute(f"DROP SCHEMA {quote_name(name)} CASCADE")
         relation.forget_loads(connection, name)
 
-    relation.atomically(session, work)
-    instance.registry.forget(name)
+    relation.change(session, name[0], work, step("forget", name=name))
     if (session.database, session.schema) == name:
         session._schema, session.schema_set = None, False
         session.point()
@@ -256,8 +254,7 @@ def _drop_relation(session: Session, kind: str, name: Name, *, missing_ok: bool)
         if kind == "TABLE":
             relation.forget_loads(connection, name)
 
-    relation.atomically(session, work)
-    session.instance.registry.forget(name)
+    relation.change(session, name[0], work, step("forget", name=name))
     return Result.status(f"{name[2]} successfully dropped.")
 
 

@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from slipway.sandbox.snowflake import error, relation, resolution
 from slipway.sandbox.snowflake.access import MANAGED
+from slipway.sandbox.snowflake.intent import step
 from slipway.sandbox.snowflake.reader import Name, Reader, literal, quote, quote_name
 from slipway.sandbox.snowflake.result import Result
 
@@ -74,17 +75,19 @@ def _create(cursor: Cursor, create: exp.Create) -> Result:
         cursor.authorize([r for r in references if r.privileges != ("CREATE",)])
         if temporary:
             _point_at_temporary(create, name)
-        lengths = _run_creation(cursor, create, replaced=name if existing and kind == "TABLE" else None)
+        created = {"kind": kind, "name": name, "role": session.role, "keep_grants": copy_grants, "comment": comment}
+        lengths = _run_creation(
+            cursor,
+            create,
+            replaced=name if existing and kind == "TABLE" else None,
+            created=None if temporary else {**created, "definition": original},
+        )
     finally:
         if was_temporary:
             session.temporary[name] = was_temporary
     if temporary:
         session.temporary[name] = kind
         session.temporary_lengths[".".join(name)] = dict(lengths)
-    else:
-        instance.registry.created(
-            kind, name, session.role, keep_grants=copy_grants, definition=original, comment=comment, lengths=lengths
-        )
     for column, text in comments:
         session._duck_conn.execute(f"COMMENT ON COLUMN {session.stored_name(name)}.{quote(column)} IS {literal(text)}")
     return Result.status(f"{kind.capitalize()} {name[2]} successfully created.")
@@ -140,7 +143,9 @@ def _point_at_temporary(create: exp.Create, name: Name) -> None:
         target.set(key, exp.to_identifier(part, quoted=True))
 
 
-def _run_creation(cursor: Cursor, create: exp.Create, *, replaced: Name | None) -> list[tuple[str, int]]:
+def _run_creation(
+    cursor: Cursor, create: exp.Create, *, replaced: Name | None, created: dict[str, Any] | None
+) -> list[tuple[str, int]]:
     lengths: list[tuple[str, int]] = []
     for statement in cursor._transform_explode(create):
         transformed = cursor.transform(statement)
@@ -153,7 +158,11 @@ def _run_creation(cursor: Cursor, create: exp.Create, *, replaced: Name | None) 
             if replaced is not None:
                 relation.forget_loads(connection, replaced)
 
-        relation.atomically(cursor.session, work)
+        if created is None:
+            relation.atomically(cursor.session, work)
+        else:
+            recorded = step("created", **created, lengths=lengths)
+            relation.change(cursor.session, created["name"][0], work, recorded)
     return lengths
 
 

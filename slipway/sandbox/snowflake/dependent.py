@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from slipway.sandbox.snowflake.privilege import SCHEMA_OBJECT_KINDS
 from slipway.sandbox.snowflake.reader import Name
 
 Key = tuple[str, Name]
@@ -72,3 +73,11 @@ def _renamed(kind: str, definition: str, renamed: Callable[[Name], Name]) -> str
     else:
         facts["after"] = [list(renamed(tuple(task))) for task in facts["after"]]
     return json.dumps(facts)
+
+
+def is_below(key: tuple[str, Name], name: Name) -> bool:
+    """Tell whether what is granted under a key goes when `name` goes."""
+    kind, known = key
+    if known[: len(name)] != name:
+        return False
+    return len(name) > 1 or len(known) > 1 or kind in ("DATABASE", "SCHEMA", "RELATION") or kind in SCHEMA_OBJECT_KINDS

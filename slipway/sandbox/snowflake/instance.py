@@ -25,6 +25,7 @@ from slipway.sandbox.snowflake.access import Access
 from slipway.sandbox.snowflake.expansion import Expansions
 from slipway.sandbox.snowflake.history import History
 from slipway.sandbox.snowflake.information import creation_sql
+from slipway.sandbox.snowflake.intent import MARKS
 from slipway.sandbox.snowflake.key import KeyRing
 from slipway.sandbox.snowflake.lock import FolderLock, Gate
 from slipway.sandbox.snowflake.reader import Name, literal, quote
@@ -84,7 +85,14 @@ class Instance:
                 path.unlink()
         for name, file in sorted(self.registry.databases.items()):
             self.attach(name, file)
+        self.registry.intents.resume(self._is_marked)
+        for name in self.registry.databases:
+            if self.registry.query(f"SELECT 1 FROM {quote(name)}.{MARKS} LIMIT 1"):
+                self._root.execute(f"DELETE FROM {quote(name)}.{MARKS}")
         self._take_inventory()
+
+    def _is_marked(self, database: str, token: str) -> bool:
+        return bool(self.registry.query(f"SELECT 1 FROM {quote(database)}.{MARKS} WHERE token = ?", [token]))
 
     def _take_inventory(self) -> None:
         hidden = f"({', '.join(map(literal, HIDDEN_SCHEMAS))})"
@@ -121,6 +129,7 @@ class Instance:
         self._root.execute(info_schema.SQL_CREATE_LOAD_HISTORY_TABLE.substitute(catalog=catalog))
         history = f"{catalog}._fs_information_schema._fs_load_history"
         self._root.execute(f"ALTER TABLE {history} ADD COLUMN IF NOT EXISTS digest VARCHAR")
+        self._root.execute(f"CREATE TABLE IF NOT EXISTS {catalog}.{MARKS} (token VARCHAR)")
         if fresh:
             self._root.execute(macros.creation_sql(catalog))
             self._root.execute(f"CREATE SCHEMA {catalog}.PUBLIC")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from slipway.sandbox.snowflake import error, relation
+from slipway.sandbox.snowflake.intent import step
 from slipway.sandbox.snowflake.reader import Name, Reader, quote, quote_name
 from slipway.sandbox.snowflake.result import Result
 
@@ -151,8 +152,8 @@ def _move_schema(session: Session, old: Name, new: Name, *, swap: bool) -> Resul
         raise error.unsupported("moving a schema to another database")
     if old == new:
         raise error.syntax("A schema cannot be swapped with itself.")
-    relation.atomically(session, lambda connection: _exchange(connection, old, new, swap=swap))
-    session.instance.registry.move(old, new, swap=swap)
+    work = functools.partial(_exchange, old=old, new=new, swap=swap)
+    relation.change(session, old[0], work, step("move", old=old, new=new, swap=swap))
     if not swap and (session.database, session.schema) == old:
         session.choose(*new)
     return Result.status()
@@ -212,8 +213,11 @@ def _swap_tables(session: Session, old: Name, new: Name) -> Result:
             relation.copy_table(connection, source, target, sql)
             connection.execute(f"DROP TABLE {quote_name(source)}")
 
-    relation.atomically(session, work)
-    session.instance.registry.move(old, new, swap=True)
+    if old[0] != new[0]:  # two files: the one transaction DuckDB has over both is not marked
+        relation.atomically(session, work)
+        session.instance.registry.move(old, new, swap=True)
+    else:
+        relation.change(session, old[0], work, step("move", old=old, new=new, swap=True))
     return Result.status()
 
 
@@ -240,6 +244,5 @@ def _rename_relation(session: Session, kind: str, old: Name, new: Name) -> Resul
             connection.execute(f"DROP VIEW {quote_name(old)}")
             relation.make_views(connection, new[:2], moved)
 
-    relation.atomically(session, work)
-    instance.registry.move(old, new, swap=False)
+    relation.change(session, new[0], work, step("move", old=old, new=new, swap=False))
     return Result.status()

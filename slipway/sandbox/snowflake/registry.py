@@ -18,8 +18,10 @@ import duckdb
 
 from slipway.sandbox.snowflake import dependent
 from slipway.sandbox.snowflake.description import Descriptions
+from slipway.sandbox.snowflake.intent import TABLE as INTENTS
+from slipway.sandbox.snowflake.intent import Intents
 from slipway.sandbox.snowflake.inventory import Inventory
-from slipway.sandbox.snowflake.privilege import RELATION_KINDS, SCHEMA_OBJECT_KINDS, SYSTEM_ROLES, Grant
+from slipway.sandbox.snowflake.privilege import RELATION_KINDS, SYSTEM_ROLES, Grant
 from slipway.sandbox.snowflake.reader import Name
 from slipway.sandbox.snowflake.store import STORE
 
@@ -29,6 +31,7 @@ _TABLES = (
     "grants(privilege varchar, kind varchar, name varchar[], grantee_kind varchar, grantee varchar,"
     " grantor varchar, grant_option boolean, future boolean, created_on timestamptz)",
     "user_keys(user_name varchar, slot integer, public_key varchar)",
+    INTENTS,
 )
 
 
@@ -39,6 +42,8 @@ class Registry:
         """Load the registry. Side effects: creates its tables when they are missing."""
         self._connection = connection
         self._mutex = threading.RLock()
+        self._depth = 0
+        self.intents = Intents(self)
         self.databases: dict[str, str] = {}
         self.objects: dict[tuple[str, Name], str] = {}
         self.user_keys: dict[str, tuple[str, ...]] = {}
@@ -94,15 +99,22 @@ class Registry:
         self._grants.setdefault(grant.lookup, set()).add(grant)
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def changing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give the connection inside a transaction; changes made inside of another join it."""
         with self._mutex:
+            if self._depth:
+                yield self._connection
+                return
             self._connection.execute("BEGIN")
+            self._depth = 1
             try:
                 yield self._connection
             except BaseException:
+                self._depth = 0
                 self._connection.execute("ROLLBACK")
                 self._load()
                 raise
+            self._depth = 0
             self._connection.execute("COMMIT")
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -116,7 +128,7 @@ class Registry:
     def add_database(self, name: str, *, replace: bool = False) -> tuple[str, str | None]:
         """Give `name` a new file and return (file, the file it had before or None)."""
         file = f"db_{uuid.uuid4().hex[:16]}"
-        with self._changing() as connection:
+        with self.changing() as connection:
             old = self.databases.get(name) if replace else None
             connection.execute(f"DELETE FROM {STORE}.databases WHERE name = ?", [name])
             connection.execute(f"INSERT INTO {STORE}.databases VALUES (?, ?, now(), '')", [name, file])
@@ -127,7 +139,7 @@ class Registry:
 
     def remove_database(self, name: str) -> str:
         """Forget a database and everything granted in it; returns the file it was kept in."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute(f"DELETE FROM {STORE}.databases WHERE name = ?", [name])
             self._forget_below(connection, (name,))
         return self.databases.pop(name)
@@ -139,7 +151,7 @@ class Registry:
         """
         aside: Name = (*old[:-1], "\x01aside")
         hops = ((old, aside), (new, old), (aside, new)) if swap else ((old, new),)
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._redefine(connection, dependent.moved(self.objects, dependent.renaming(old, new, swap=swap)))
             for source, target in hops:
                 self._move_names(connection, source, target)
@@ -164,7 +176,7 @@ class Registry:
     def _forget_below(self, connection: duckdb.DuckDBPyConnection, name: Name) -> None:
         depth = len(name)
         scope = "(kind IN ('DATABASE', 'SCHEMA') OR len(name) = 3 OR future)" if depth == 1 else "len(name) > 1"
-        granted = [key for key in self._grants if _is_below(key, name)]
+        granted = [key for key in self._grants if dependent.is_below(key, name)]
         self._redefine(connection, dependent.orphaned(self.objects, name))
         objects = [known for known in self.objects if len(known[1]) > 1 and known[1][:depth] == name]
         if granted:
@@ -181,7 +193,7 @@ class Registry:
 
     def forget(self, name: Name) -> None:
         """Forget the grants, comments, stages and formats of a dropped schema or object, and of what it contained."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._forget_below(connection, name)
 
     # grants --------------------------------------------------------------------------------------------------------
@@ -200,12 +212,12 @@ class Registry:
 
     def add_grants(self, grants: Iterable[Grant], *, grantor: str) -> None:
         """Add privileges; those already held stay as they are."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._insert_grants(connection, grants, grantor)
 
     def remove_grants(self, grants: Iterable[Grant]) -> None:
         """Take privileges away; those not held are ignored."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._delete_grants(connection, grants)
 
     def _insert_grants(self, connection: duckdb.DuckDBPyConnection, grants: Iterable[Grant], grantor: str) -> None:
@@ -240,7 +252,7 @@ class Registry:
     def set_owner(self, kind: str, name: Name, role: str) -> None:
         """Make `role` the one owner of an object."""
         held = [g for g in self.grants_on(kind, name) if g.privilege == "OWNERSHIP" and g.grantee != role]
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._delete_grants(connection, held)
             owner = Grant(privilege="OWNERSHIP", kind=kind, name=name, grantee=role)
             self._insert_grants(connection, [owner], role)
@@ -264,7 +276,7 @@ class Registry:
         grants = [Grant(privilege="OWNERSHIP", kind=kind, name=name, grantee=role)]
         if not (keep_grants and held):
             grants += self.future_grants(kind, name)
-        with self._changing() as connection:
+        with self.changing() as connection:
             if kind in RELATION_KINDS and self.inventory.kind(name) is not None:  # it is replaced
                 self._redefine(connection, dependent.orphaned(self.objects, name))
             self._delete_grants(connection, (g for g in held if not keep_grants or g.privilege == "OWNERSHIP"))
@@ -277,26 +289,23 @@ class Registry:
 
     def set_comment(self, name: Name, comment: str) -> None:
         """Set the comment of a table, view, schema or database."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self.descriptions.set_comment(connection, name, comment)
 
     def set_lengths(self, name: Name, lengths: Sequence[tuple[str, int]]) -> None:
         """Record the declared lengths of text columns."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self.descriptions.set_lengths(connection, name, lengths)
 
     def copy_description(self, source: Name, target: Name) -> None:
         """Give a cloned table the comment and text lengths of its source."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self.descriptions.copy(connection, source, target)
 
-    def copy_grants(self, grants: Iterable[Grant], target: Name, *, grantor: str) -> None:
-        """Give `target` the same grants another object has."""
-        copies = [
-            Grant(privilege=g.privilege, kind=g.kind, name=target, grantee=g.grantee, grantee_kind=g.grantee_kind)
-            for g in grants
-        ]
-        self.add_grants(copies, grantor=grantor)
+    def copy_table_grants(self, source: Name, target: Name, *, grantor: str) -> None:
+        """Give one table the grants another has, but for its ownership."""
+        held = (grant for grant in self.grants_on("TABLE", source) if grant.privilege != "OWNERSHIP")
+        self.add_grants([replace(grant, name=target) for grant in held], grantor=grantor)
 
     def cloned(self, source: Name, target: Name, role: str) -> None:
         """Copy what is known of the objects inside a cloned database or schema: grants, views, comments, lengths.
@@ -314,7 +323,7 @@ class Registry:
             and (grant.kind in (*RELATION_KINDS, "SCHEMA") or (grant.kind, grant.name) in kept)
         ]
         replaced = [grant for grant in self.all_grants() if grant.name[:depth] == target and len(grant.name) > depth]
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._delete_grants(connection, replaced)
             self._insert_grants(connection, grants, role)
             for kind, name in sorted(kept):
@@ -338,12 +347,12 @@ class Registry:
 
     def put_object(self, kind: str, name: Name, definition: str) -> None:
         """Record an object that has no table behind it (role, user, warehouse, integration, task ...)."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._put_object(connection, kind, name, definition)
 
     def redefine(self, definitions: Mapping[tuple[str, Name], str]) -> None:
         """Change what is recorded of objects; their owners, grants and times stay."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             self._redefine(connection, definitions)
 
     def _redefine(self, connection: duckdb.DuckDBPyConnection, definitions: Mapping[tuple[str, Name], str]) -> None:
@@ -355,7 +364,7 @@ class Registry:
 
     def drop_definition(self, kind: str, name: Name) -> None:
         """Forget what was recorded of an object that stays, and nothing granted on it."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
             self.objects.pop((kind, name), None)
 
@@ -367,7 +376,7 @@ class Registry:
 
     def drop_object(self, kind: str, name: Name) -> None:
         """Forget such an object, what was granted on it and, for a role or user, what it held."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute(f"DELETE FROM {STORE}.objects WHERE kind = ? AND name = ?", [kind, list(name)])
             connection.execute(f"DELETE FROM {STORE}.grants WHERE kind = ? AND name = ?", [kind, list(name)])
             if kind in ("ROLE", "USER"):
@@ -381,16 +390,9 @@ class Registry:
 
     def set_user_key(self, user: str, slot: int, public_key: str | None) -> None:
         """Register (or with None remove) one of a user's two public keys, as base64 of the DER bytes."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             connection.execute(f"DELETE FROM {STORE}.user_keys WHERE user_name = ? AND slot = ?", [user, slot])
             if public_key is not None:
                 connection.execute(f"INSERT INTO {STORE}.user_keys VALUES (?, ?, ?)", [user, slot, public_key])
         with self._mutex:
             self._load()
-
-
-def _is_below(key: tuple[str, Name], name: Name) -> bool:
-    kind, known = key
-    if known[: len(name)] != name:
-        return False
-    return len(name) > 1 or len(known) > 1 or kind in ("DATABASE", "SCHEMA", "RELATION") or kind in SCHEMA_OBJECT_KINDS

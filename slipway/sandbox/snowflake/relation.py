@@ -21,6 +21,7 @@ import sqlglot
 from sqlglot import exp
 
 from slipway.sandbox.snowflake import error, resolution
+from slipway.sandbox.snowflake.intent import MARKS, Step
 from slipway.sandbox.snowflake.reader import Name, literal, quote, quote_name
 
 if TYPE_CHECKING:
@@ -63,6 +64,23 @@ def atomically(session: Session, work: Callable[[duckdb.DuckDBPyConnection], Non
             if not error.is_conflict(failure) or attempt == CONFLICT_TRIES - 1:
                 raise
         time.sleep(0.01 * (attempt + 1))
+
+
+def change(session: Session, database: str, work: Callable[[duckdb.DuckDBPyConnection], None], *steps: Step) -> None:
+    """Run `work` in one transaction of a database, then the steps on the registry: both, or after a kill neither."""
+    intents = session.instance.registry.intents
+    token = intents.begin(database, steps)
+
+    def marked(connection: duckdb.DuckDBPyConnection) -> None:
+        work(connection)
+        connection.execute(f"INSERT INTO {quote(database)}.{MARKS} VALUES (?)", [token])
+
+    try:
+        atomically(session, marked)
+    except BaseException:
+        intents.drop(token)
+        raise
+    intents.fulfil(token, steps)
 
 
 def run(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
