@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etl.dataset import Column, Dataset, Drop, Feed, FileSeries, Tolerance, Type
+from etl.dataset import Column, Dataset, Drop, Feed, FileSeries, Tolerance, Type, Volume
 
 CARD_TRANSACTIONS = Dataset(
     pipeline="card_transactions",
@@ -24,6 +24,7 @@ CARD_TRANSACTIONS = Dataset(
     key=("TRANSACTION_ID",),
     amount="AMOUNT",
     source=Feed(table="card_transactions", changed="UPDATED_AT", versioned=True),
+    volume=Volume(rows=1_050_000_000, row_bytes=120),
 )
 
 CUSTOMERS = Dataset(
@@ -44,6 +45,7 @@ CUSTOMERS = Dataset(
     ),
     key=("CHANGE_ID",),
     source=Feed(table="customer_changes", changed="CHANGED_AT", versioned=False),
+    volume=Volume(rows=77_000_000, row_bytes=140),
 )
 
 LEDGER_POSTINGS = Dataset(
@@ -64,6 +66,7 @@ LEDGER_POSTINGS = Dataset(
     amount="AMOUNT",
     balanced_by=("POSTING_DATE", "CURRENCY"),
     source=Feed(table="ledger_postings", changed="POSTED_AT", versioned=False),
+    volume=Volume(rows=600_000_000, row_bytes=90),
 )
 
 FX_RATES = Dataset(
@@ -83,6 +86,7 @@ FX_RATES = Dataset(
         lookback_days=7,
         tolerance=Tolerance(faulty_percent=40, files=1),
     ),
+    volume=Volume(rows=2_000_000, row_bytes=36),
 )
 
 SETTLEMENT_FILES = Dataset(
@@ -109,6 +113,7 @@ SETTLEMENT_FILES = Dataset(
         lookback_days=7,
         tolerance=Tolerance(faulty_percent=0, files=1),
     ),
+    volume=Volume(rows=9_500_000, row_bytes=90),
 )
 
 LOADED = (CARD_TRANSACTIONS, CUSTOMERS, LEDGER_POSTINGS, FX_RATES, SETTLEMENT_FILES)

@@ -27,7 +27,6 @@ from etl.window import Window
 if TYPE_CHECKING:
     import psycopg
 
-PART_ROWS = 100_000
 BLOCK_ROWS = 2_000  # rows handed to the compressor at a time
 
 
@@ -48,22 +47,24 @@ def extract(
     window: Window,
     source_schema: str,
     bucket: str,
-    part_rows: int = PART_ROWS,
+    part_rows: int | None = None,
 ) -> Batch:
     """Write the rows of `window` to `bucket` and return the batch; an empty window gives one part without rows.
 
     Args:
         connection: to the source, with no transaction open.
         s3: a boto3 S3 client.
+        part_rows: in place of what the dataset's declared volume asks for.
 
     Side effects: one object per part under `<pipeline>/<logical date>/`, named by its digest, so that a repeated
     extract of unchanged rows writes what is there already.
     """
     relation = f"{source_schema}.{dataset.feed.table}"
+    limit = part_rows or dataset.volume.part_rows
     with _snapshot(connection):
         first_keys: list[str] = []
         landed: list[tuple[str, str]] = []
-        for piece in _pieces(_rows(connection, dataset=dataset, relation=relation, window=window), part_rows):
+        for piece in _pieces(_rows(connection, dataset=dataset, relation=relation, window=window), limit):
             key = f"{dataset.pipeline}/{window.logical_date}/{len(landed):03d}-{piece.sha256[:16]}.csv.gz"
             s3.put_object(Bucket=bucket, Key=key, Body=piece.body)
             landed.append((key, piece.sha256))

@@ -24,7 +24,7 @@ class Point:
     statement: str
     arrives: bool
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.name
 
 

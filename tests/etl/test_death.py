@@ -41,7 +41,7 @@ def die(platform: Platform, loader: Stored, dataset: Dataset, batch: Batch, poin
     return False
 
 
-@pytest.mark.parametrize("point", POINTS, ids=str)
+@pytest.mark.parametrize("point", POINTS, ids=repr)
 def test_files_are_loaded_whole_or_not_at_all(platform: Platform, loader: Stored, point: Point) -> None:
     """The batch corrects a day, brings another for the first time, and has a faulty line."""
     key = f"fx/fx_rates_{FIRST}.csv"
@@ -61,7 +61,7 @@ def test_files_are_loaded_whole_or_not_at_all(platform: Platform, loader: Stored
     platform.check(RATES, SECOND)
 
 
-@pytest.mark.parametrize("point", [p for p in POINTS if "quarantine" not in p.name], ids=str)
+@pytest.mark.parametrize("point", [p for p in POINTS if "quarantine" not in p.name], ids=repr)
 def test_a_feed_is_loaded_whole_or_not_at_all(platform: Platform, loader: Stored, point: Point) -> None:
     """The batch replaces one of other content, so that rows are withdrawn before the new ones come."""
     full = platform.extract(TRANSACTIONS, SECOND)

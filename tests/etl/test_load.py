@@ -16,6 +16,7 @@ from etl.dataset import Dataset, Drop
 from etl.error import CheckError, LoadError
 from etl.ledger import TABLE, pipelines_loaded
 
+from tests.dbt.warehouse import ADMIN
 from tests.etl.conftest import DAY0, FIRST, HISTORY_DAYS, SOURCES, Platform, changed_source, delivered, withheld
 
 SECOND = FIRST + timedelta(days=1)
@@ -273,6 +274,44 @@ def test_rows_and_ledger_are_written_together_or_not_at_all(platform: Platform) 
     assert platform.rows(dataset) == rows
     assert platform.entries(dataset) == entries
     assert platform.load(dataset, batch).rows > 0
+
+
+@pytest.mark.parametrize("dataset", [catalog.FX_RATES, catalog.CARD_TRANSACTIONS], ids=by_name)
+def test_rows_that_were_deleted_are_there_again_when_what_replaces_them_fails(
+    platform: Platform, dataset: Dataset
+) -> None:
+    platform.run(dataset, FIRST)
+    rows, entries = platform.rows(dataset), platform.entries(dataset)
+    platform.query(f"UPDATE {platform.raw}.{TABLE} SET CONTENT_SHA256 = 'x' WHERE PIPELINE = '{dataset.pipeline}'")
+    batch = platform.extract(dataset, FIRST)
+    with (
+        platform.without("INSERT", statement.target(dataset, platform.raw)),
+        pytest.raises(snowflake.connector.errors.ProgrammingError, match="privileges"),
+    ):
+        platform.load(dataset, batch)
+    assert platform.rows(dataset) == rows
+    platform.load(dataset, batch)
+    assert platform.rows(dataset) == rows
+    assert {key: entry.content_sha256 for key, entry in platform.entries(dataset).items()} == {
+        key: entry.content_sha256 for key, entry in entries.items()
+    }
+
+
+@pytest.mark.parametrize("dataset", [catalog.FX_RATES, catalog.CARD_TRANSACTIONS], ids=by_name)
+def test_after_a_clone_was_swapped_in_the_ledger_knows_what_is_loaded(platform: Platform, dataset: Dataset) -> None:
+    """A clone has none of Snowflake's own memory of files: COPY alone would load them once more."""
+    platform.run(dataset, FIRST)
+    rows, entries = platform.rows(dataset), platform.entries(dataset)
+    with platform.server.session(ADMIN) as admin:
+        for table in (statement.target(dataset, platform.raw), f"{platform.raw}.{TABLE}"):
+            admin.run(f"CREATE TABLE {table}__CLONE CLONE {table} COPY GRANTS")
+            admin.run(f"ALTER TABLE {table} SWAP WITH {table}__CLONE", f"DROP TABLE {table}__CLONE")
+    again = platform.run(dataset, FIRST)
+    assert (again.loaded, again.rows) == ((), 0)
+    assert (platform.rows(dataset), platform.entries(dataset)) == (rows, entries)
+    platform.query(f"DELETE FROM {platform.raw}.{TABLE} WHERE PIPELINE = '{dataset.pipeline}'")
+    assert platform.run(dataset, FIRST).loaded  # nobody knows of it any more: it is loaded, in place of what is there
+    assert platform.rows(dataset) == rows
 
 
 def test_the_ledger_must_balance(platform: Platform) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date, timedelta
@@ -18,6 +20,7 @@ from etl.window import Window
 
 from tests.etl.conftest import FIRST, LANDING, SOURCES, Platform, delivered, withheld
 
+ROWS = int(os.environ.get("LOADS_ROWS", "50000"))  # read before tests get an environment of their own
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
 RATES, SETTLEMENTS = catalog.FX_RATES, catalog.SETTLEMENT_FILES
 
@@ -254,6 +257,22 @@ def test_texts_of_faulty_lines_are_kept_as_they_came(platform: Platform) -> None
         platform.run(RATES, SECOND)
     assert [row[4] for row in told(platform)] == wrong
     assert told(platform)[0][3].startswith('is "\'; DROP \\\\N %s 😀 \\\\", expected a number')
+
+
+def test_a_large_file_is_judged_and_loaded_without_its_last_line(platform: Platform) -> None:
+    """Two million lines: `LOADS_ROWS=2000000 ./nox -s tests -- tests/etl/test_quarantine.py -k large -s`."""
+    day, key = THIRD + timedelta(days=30), rates(THIRD + timedelta(days=30))
+    lines = (f"{day},{n // 4096:03x},{n % 4096:03x},1.{n:08d}" for n in range(ROWS))  # no two of one key
+    with delivered(platform, key, "\n".join([RATES.header, *lines, f"{day},EUR,USD,x", ""]).encode()):
+        began = time.monotonic()
+        batch = platform.extract(RATES, day)
+        extracted = time.monotonic()
+        platform.load(RATES, batch)
+        loaded = time.monotonic()
+    print(f"{ROWS} rows: {extracted - began:.1f} s to judge and land, {loaded - extracted:.1f} s to load")
+    assert platform.entries(RATES)[(day, "fx_rates")].loaded_rows == ROWS
+    assert entered(platform) == [(key, False, ROWS + 1, 1, False, None)]
+    assert [row[1:3] for row in told(platform)] == [(ROWS + 2, "RATE")]
 
 
 def test_a_batch_with_faulty_files_survives_the_way_through_json(platform: Platform) -> None:
