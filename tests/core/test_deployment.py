@@ -169,7 +169,7 @@ def whole(version: str) -> Live:
         ([("deploy", "a"), ("deploy", "b"), ("backfill", "b")], whole("b"), "a"),
         ([("deploy", "a"), ("deploy", "b"), ("backfill", "b!")], whole("b"), "a"),
         ([("deploy", "a"), ("backfill", "a")], whole("a"), None),
-        ([("deploy", "a"), ("deploy", "b"), ("rollback", "a!"), ("backfill", "b")], whole("b"), "a"),
+        ([("deploy", "a"), ("deploy", "b"), ("rollback", "a!"), ("backfill", "a")], whole("a"), "a"),
     ],
     ids=lambda value: (
         str(value) if not isinstance(value, list) else "-".join(version for _, version in value) or "none"

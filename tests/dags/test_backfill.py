@@ -45,6 +45,7 @@ class Row:
     conf: dict[str, str] | None
     is_paused: bool = False
     is_over: bool = False
+    is_whole: bool = True  # Airflow made every run of it
 
 
 @dataclass
@@ -66,6 +67,7 @@ class BackfillingAirflow:
     loses: bool = False
     makes: int | None = None
     asked: int = 0
+    ended_early: int = 0  # backfills that were ended while Airflow may still have been making their runs
 
     def request(
         self, method: str, path: str, *, json: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None
@@ -110,13 +112,13 @@ class BackfillingAirflow:
             return Answer(status=409, body={"detail": "There is already a running backfill"})
         number = len(self.backfills)
         self.backfills.append(Row(body["from_date"], body["to_date"], body.get("dag_run_conf")))
-        for day in [one for one in map(moment, range(DAYS)) if body["from_date"] <= one <= body["to_date"]][
-            : self.makes
-        ]:
+        days = [one for one in map(moment, range(DAYS)) if body["from_date"] <= one <= body["to_date"]]
+        for day in days[: self.makes]:
             run = self.runs.setdefault(day, Run("new"))
             again = {"success": ("completed",), "failed": ("completed", "failed"), "new": REPROCESS}.get(run.state, ())
             if body["reprocess_behavior"] in again:
                 run.state, run.conf, run.backfill = "queued", body.get("dag_run_conf"), number
+        self.backfills[number].is_whole = days == days[: self.makes]
         self.makes = None
         return Answer(status=200, body=self._row(number))
 
@@ -126,6 +128,7 @@ class BackfillingAirflow:
         row.is_paused = word != "unpause"
         if word == "cancel":
             row.is_over = True
+            self.ended_early += not row.is_whole
             for run in self.runs.values():
                 if run.backfill == number and run.state == "queued":
                     run.state = "failed"
@@ -169,7 +172,7 @@ class BackfillingAirflow:
             "to_date": row.until,
             "dag_run_conf": row.conf,
             "is_paused": row.is_paused,
-            "created_at": "2026-10-01T00:00:00+00:00",
+            "created_at": datetime.now(UTC).isoformat(),
             "completed_at": "2026-10-02T00:00:00+00:00" if row.is_over else None,
         }
 
@@ -237,6 +240,7 @@ def test_whenever_processes_die_or_answers_are_lost_each_date_asked_for_is_run_o
     }
     assert {server.runs[day].state for day in wanted} <= {"success"}
     assert all(row.is_over for row in server.backfills)
+    assert not server.ended_early
 
 
 def test_a_dag_that_is_paused_meanwhile_is_not_waited_for() -> None:
