@@ -51,6 +51,7 @@ CHECKED_BY = (
     "requirements/tools.txt",
     "slipway/adapters/dag_parser.py",
     "slipway/adapters/migration_lint.py",
+    "slipway/adapters/script_block.py",
 )
 
 

@@ -80,6 +80,7 @@ class Rehearsal:
         warehouse = environment.warehouse
         self._session, self._live = session, live
         self._ops = warehouse.ops_database
+        self._raw = f"{warehouse.raw_database}{SUFFIX}"
         self._clones = {name: f"{name}{SUFFIX}" for name in (warehouse.raw_database, warehouse.ops_database)}
         cloned = warehouse.model_copy(
             update={
@@ -153,7 +154,7 @@ class Rehearsal:
     ) -> None:
         versioned = [name for name in scripts if kind_of(name) == "V"]
         before, after = list[Catalog](), list[Catalog]()
-        now = self._catalog()
+        now, own = self._catalog(), self._own_catalog()
         for name in versioned:
             before.append(now)
             done.took_ms[name] = self._up(name, tag, progress)
@@ -163,6 +164,8 @@ class Rehearsal:
             self._runner.undo(name, lambda line: progress(f"rehearsal: undo of {line}"))
             if name not in standings:  # what a part of it changed is not in the catalog before it
                 _require_same(wanted, self._catalog(), f"the undo of {name} does not lead back")
+        if not standings.keys() & set(versioned):
+            _require_same(own, self._own_catalog(), f"the undos leave something in {self._ops}.{OPS_SCHEMA}")
         for name, wanted in zip(versioned, after, strict=True):
             self._up(name, tag, progress)
             _require_same(wanted, self._catalog(), f"{name} does otherwise after its undo")
@@ -182,9 +185,12 @@ class Rehearsal:
             self._runner.repeat(name, tell)
         return round((time.monotonic() - began) * 1000)
 
+    def _own_catalog(self) -> Catalog:
+        """Return what is where names without a database lead."""
+        return catalog_of(self._session, self._clones[self._ops])
+
     def _catalog(self) -> Catalog:
-        found = (catalog_of(self._session, name) for name in self._clones.values())
-        return frozenset().union(*found)
+        return catalog_of(self._session, self._raw)
 
     @contextmanager
     def _cloned(self, progress: Progress) -> Iterator[None]:
