@@ -13,7 +13,8 @@ PROJECT = Path(__file__).parents[2]
 
 
 def test_every_fault_has_its_row() -> None:
-    assert [one.id for one in faults()] == [f"F{number:02d}" for number in range(1, 55)]
+    assert len(faults()) >= 54
+    assert [one.id for one in faults()] == [f"F{number:02d}" for number in range(1, len(faults()) + 1)]
 
 
 @pytest.mark.parametrize("fault", faults(), ids=lambda one: one.id)
