@@ -51,13 +51,18 @@ def creation_sql() -> str:
     return ";".join(f"CREATE OR REPLACE MACRO {_PLACE}._sf_{head} AS {body}" for head, body in macros.items())
 
 
-def rewrite(statement: exp.Expr) -> None:
-    """Let a statement mean on DuckDB what it means on Snowflake. Changes it in place, from the inside out."""
-    present = {type(node) for node in statement.walk()}
-    for kind, change in _CHANGES:
-        if kind in present:
-            for node in reversed(list(statement.find_all(kind))):
-                change(node)
+def rewrite(statement: exp.Expr, present: set[type[exp.Expr]]) -> bool:
+    """Let a statement mean on DuckDB what it means on Snowflake, and tell whether that took anything.
+
+    Args:
+        present: the types of node in the statement.
+    Side effects: changes the statement in place, from the inside out.
+    """
+    concerned = [(kind, change) for kind, change in _CHANGES if kind in present]
+    for kind, change in concerned:
+        for node in reversed(list(statement.find_all(kind))):
+            change(node)
+    return bool(concerned)
 
 
 def keep_keys(statement: exp.Expr) -> None:

@@ -36,10 +36,18 @@ class Reference:
 
 def normalize(expression: exp.Expr) -> exp.Expr:
     """Return `expression` with IDENTIFIER('x') resolved and unquoted names in upper case. Changes it in place."""
-    resolved: exp.Expr = expression.transform(lambda node: transforms.identifier(node, None), copy=False)
-    meaning.keep_keys(resolved)
-    upper: exp.Expr = resolved.transform(transforms.upper_case_unquoted_identifiers, copy=False)
+    present = kinds(expression)
+    if not present.isdisjoint((exp.Anonymous, exp.DynamicIdentifier)):  # a pass costs more than looking first
+        expression = expression.transform(lambda node: transforms.identifier(node, None), copy=False)
+    if exp.Struct in present:
+        meaning.keep_keys(expression)
+    upper: exp.Expr = expression.transform(transforms.upper_case_unquoted_identifiers, copy=False)
     return upper
+
+
+def kinds(expression: exp.Expr) -> set[type[exp.Expr]]:
+    """Return the types of node in a statement."""
+    return {type(node) for node in expression.walk()}
 
 
 # table functions of Snowflake that are there
@@ -61,11 +69,13 @@ def refuse_unknown(expression: exp.Expr) -> None:
             raise error.unsupported("queries of staged files")
         if table.args.get("when") or table.args.get("changes"):
             raise error.unsupported("time travel (AT, BEFORE, CHANGES)")
-    for flattened in expression.find_all(exp.Explode):
-        _refuse_flatten_options(flattened)
-    if expression.find(exp.MatchRecognize):
+    present = kinds(expression)
+    if exp.Explode in present:
+        for flattened in expression.find_all(exp.Explode):
+            _refuse_flatten_options(flattened)
+    if exp.MatchRecognize in present:
         raise error.unsupported("MATCH_RECOGNIZE")
-    if expression.find(exp.Connect):
+    if exp.Connect in present:
         raise error.unsupported("CONNECT BY")
 
 
@@ -300,11 +310,11 @@ def _replace_session_functions(session: Session, expression: exp.Expr) -> None:
         + "]",
         "LAST_QUERY_ID": session.last_query_id,
     }
-    for call in list(expression.find_all(exp.Anonymous)):
-        if call.name.upper() == "GETVARIABLE":
-            held = session.session_variables.get(call.expressions[0].name.upper())
-            call.replace(sqlglot.parse_one("NULL" if held is None else held.sql, read="snowflake"))
     for node in list(expression.find_all(exp.Func)):
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "GETVARIABLE":
+            held = session.session_variables.get(node.expressions[0].name.upper())
+            node.replace(sqlglot.parse_one("NULL" if held is None else held.sql, read="snowflake"))
+            continue
         name = node.name.upper() if isinstance(node, exp.Anonymous) else node.sql_name().upper()
         if name in values and not isinstance(node.parent, exp.Table):
             value = values[name]

@@ -138,14 +138,17 @@ _PASSES: tuple[tuple[tuple[type[exp.Expr], ...], Rewrite], ...] = (
 
 def translate(statement: exp.Expr, connection: duckdb.DuckDBPyConnection) -> exp.Expr:
     """Return the DuckDB form of a statement whose names are complete. Changes it in place."""
-    meaning.rewrite(statement)
     present = {type(node) for node in statement.walk()}
+    if meaning.rewrite(statement, present):
+        present = {type(node) for node in statement.walk()}
     for triggers, rewrite in _PASSES:
         if present.isdisjoint(triggers):
             continue
         statement = statement.transform(rewrite, copy=False)
         present = {type(node) for node in statement.walk()}
-    _keep_dates(statement)
-    meaning.texts(statement)
+    if not present.isdisjoint((exp.DateTrunc, exp.TimestampTrunc, exp.DateAdd)):
+        _keep_dates(statement)
+    if exp.Cast in present:
+        meaning.texts(statement)
     translated: exp.Expr = fake.create_table_as(statement, connection)
     return translated
