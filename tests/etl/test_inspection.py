@@ -71,6 +71,8 @@ def test_a_file_without_lines_counts_as_none() -> None:
         (f"{HEADER}\n{LINE}\n".encode() + b"Z\xfcrich\n", "f.csv", "line 3: not UTF-8: byte 0xfc"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16-be"), "f.csv", "line 1: control character NUL"),
         (f"{HEADER}\n{LINE}\nx\x1fy\n".encode(), "f.csv", "line 3: control character US"),
+        (f"{HEADER}\n{LINE}\r{LINE}\n".encode(), "f.csv", "line 2: a carriage return without line feed"),
+        (f"{HEADER}\n{'x' * (3 * inspection.BLOCK)}\n".encode(), "f.csv", "cannot be read as CSV: "),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_refused_as_a_whole(body: bytes, name: str, reason: str) -> None:
