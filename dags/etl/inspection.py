@@ -27,7 +27,7 @@ import pyarrow.csv
 from etl.batch import Fault
 from etl.dataset import Column, Dataset, Type
 
-PLAIN_LIMIT = 512 * 1024**2  # bytes a file may unpack to; a worker holds several times as much
+PLAIN_LIMIT = 256 * 1024**2  # bytes a file may unpack to: a worker holds up to eight times as much
 KEPT_FAULTS = 100  # per file: beyond, faulty lines are only counted
 KEPT_TEXT = 200  # characters of a faulty line
 BLOCK = 16 * 1024**2  # bytes that Arrow reads at a time, and the longest line

@@ -85,7 +85,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused_as_a_whole(body: bytes,
 def test_a_file_that_unpacks_beyond_the_limit_is_refused_before_it_fills_the_memory() -> None:
     bomb = gzip.compress(b"0" * 1024**2, mtime=0) * (inspection.PLAIN_LIMIT // 1024**2 + 1)
     (fault,) = inspect(bomb, dataset=LENIENT, name="f.csv.gz").faults
-    assert fault.reason == "more than 512 MiB unpacked: have it sent as several files"
+    assert fault.reason == "more than 256 MiB unpacked: have it sent as several files"
 
 
 @pytest.mark.parametrize(
