@@ -113,7 +113,7 @@ SETTLEMENT_FILES = Dataset(
         lookback_days=7,
         tolerance=Tolerance(faulty_percent=0, files=1),
     ),
-    volume=Volume(rows=9_500_000, row_bytes=90),
+    volume=Volume(rows=5_500_000, row_bytes=90),
 )
 
 LOADED = (CARD_TRANSACTIONS, CUSTOMERS, LEDGER_POSTINGS, FX_RATES, SETTLEMENT_FILES)

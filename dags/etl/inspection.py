@@ -27,7 +27,7 @@ import pyarrow.csv
 from etl.batch import Fault
 from etl.dataset import Column, Dataset, Type
 
-PLAIN_LIMIT = 512 * 1024**2  # bytes a file may unpack to; a worker holds several times as much
+PLAIN_LIMIT = 256 * 1024**2  # bytes a file may unpack to: a worker holds up to eight times as much
 KEPT_FAULTS = 100  # per file: beyond, faulty lines are only counted
 KEPT_TEXT = 200  # characters of a faulty line
 BLOCK = 16 * 1024**2  # bytes that Arrow reads at a time, and the longest line
@@ -105,7 +105,7 @@ def _plain(body: bytes, *, packed: bool) -> bytes:
     content = _unpacked(body) if packed else body
     if len(content) > PLAIN_LIMIT:
         raise _UnreadableError(f"more than {PLAIN_LIMIT // 1024**2} MiB unpacked: have it sent as several files")
-    if not packed and not content.endswith((b"\n", b"\r")):  # gzip ends with a checksum, a plain file has only this
+    if not packed and not content.endswith(b"\n"):  # gzip ends with a checksum, a plain file has only this
         raise _UnreadableError("the last line does not end: the file may be cut off")
     return content.removeprefix(b"\xef\xbb\xbf")
 
@@ -128,6 +128,8 @@ def _refuse_unreadable(content: bytes, *, dataset: Dataset) -> None:
     for byte, called in _FORBIDDEN.items():
         if (place := content.find(byte)) >= 0:
             raise _UnreadableError(f"control character {called}", line=content.count(b"\n", 0, place) + 1)
+    if found := re.search(rb"\r(?!\n)", content):  # Snowflake ends a record at a line feed
+        raise _UnreadableError("a carriage return without line feed", line=content.count(b"\n", 0, found.start()) + 1)
     header = next(iter(content[:10_000].splitlines()), b"").decode(errors="replace")
     if header != dataset.header:
         raise _UnreadableError(f"expected the header {dataset.header}", line=1, text=header[:KEPT_TEXT])

@@ -6,7 +6,8 @@ that production would miss is missed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gzip
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -240,3 +241,17 @@ def changed_source(platform: Platform, change: str) -> Iterator[None]:
             platform.source.execute(f"TRUNCATE {table}")
             platform.source.execute(f"INSERT INTO {table} TABLE kept")
             platform.source.execute("DROP TABLE kept")
+
+
+def body(platform: Platform, key: str) -> bytes:
+    content: bytes = platform.s3.get_object(Bucket=SOURCES, Key=key)["Body"].read()
+    return content
+
+
+def changed_file(platform: Platform, key: str, change: Callable[[list[str]], list[str]]) -> bytes:
+    """The file with its lines changed, packed as it was."""
+    packed = key.endswith(".gz")
+    content = body(platform, key)
+    lines = (gzip.decompress(content) if packed else content).decode().splitlines()
+    text = ("\n".join(change(lines)) + "\n").encode()
+    return gzip.compress(text, mtime=0) if packed else text

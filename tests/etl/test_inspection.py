@@ -71,6 +71,8 @@ def test_a_file_without_lines_counts_as_none() -> None:
         (f"{HEADER}\n{LINE}\n".encode() + b"Z\xfcrich\n", "f.csv", "line 3: not UTF-8: byte 0xfc"),
         (f"{HEADER}\n{LINE}\n".encode("utf-16-be"), "f.csv", "line 1: control character NUL"),
         (f"{HEADER}\n{LINE}\nx\x1fy\n".encode(), "f.csv", "line 3: control character US"),
+        (f"{HEADER}\n{LINE}\r{LINE}\n".encode(), "f.csv", "line 2: a carriage return without line feed"),
+        (f"{HEADER}\n{'x' * (3 * inspection.BLOCK)}\n".encode(), "f.csv", "cannot be read as CSV: "),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_refused_as_a_whole(body: bytes, name: str, reason: str) -> None:
@@ -83,7 +85,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused_as_a_whole(body: bytes,
 def test_a_file_that_unpacks_beyond_the_limit_is_refused_before_it_fills_the_memory() -> None:
     bomb = gzip.compress(b"0" * 1024**2, mtime=0) * (inspection.PLAIN_LIMIT // 1024**2 + 1)
     (fault,) = inspect(bomb, dataset=LENIENT, name="f.csv.gz").faults
-    assert fault.reason == "more than 512 MiB unpacked: have it sent as several files"
+    assert fault.reason == "more than 256 MiB unpacked: have it sent as several files"
 
 
 @pytest.mark.parametrize(

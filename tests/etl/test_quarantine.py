@@ -18,7 +18,7 @@ from etl.dataset import Dataset
 from etl.error import QuarantineError
 from etl.window import Window
 
-from tests.etl.conftest import FIRST, LANDING, SOURCES, Platform, delivered, withheld
+from tests.etl.conftest import FIRST, LANDING, Platform, body, changed_file, delivered, withheld
 
 ROWS = int(os.environ.get("LOADS_ROWS", "50000"))  # read before tests get an environment of their own
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
@@ -31,20 +31,6 @@ def rates(day: date, version: str = "") -> str:
 
 def visa(day: date) -> str:
     return f"settlement/visa/visa_{day}.csv.gz"
-
-
-def body(platform: Platform, key: str) -> bytes:
-    content: bytes = platform.s3.get_object(Bucket=SOURCES, Key=key)["Body"].read()
-    return content
-
-
-def changed(platform: Platform, key: str, change: Callable[[list[str]], list[str]]) -> bytes:
-    """The file with its lines changed, packed as it was."""
-    packed = key.endswith(".gz")
-    content = body(platform, key)
-    lines = (gzip.decompress(content) if packed else content).decode().splitlines()
-    text = ("\n".join(change(lines)) + "\n").encode()
-    return gzip.compress(text, mtime=0) if packed else text
 
 
 def entered(platform: Platform) -> list[tuple[Any, ...]]:
@@ -114,7 +100,7 @@ def test_a_faulty_file_stops_no_other_and_none_of_it_is_loaded(
 def test_one_faulty_line_condemns_a_file_whose_sum_is_paid_and_is_told_with_its_text(platform: Platform) -> None:
     key = visa(SECOND)
     wrong = "visa,2026-02-27,V,T-x,ten,0.10,9.90,EUR"
-    with delivered(platform, key, changed(platform, key, lambda lines: [lines[0], wrong, *lines[1:]])):
+    with delivered(platform, key, changed_file(platform, key, lambda lines: [lines[0], wrong, *lines[1:]])):
         platform.run(SETTLEMENTS, SECOND)
     reason = "is 'ten', expected a number of at most 16 digits and 2 decimals"
     assert told(platform) == [(key, 2, "GROSS_AMOUNT", reason, wrong)]
@@ -125,7 +111,7 @@ def test_one_faulty_line_condemns_a_file_whose_sum_is_paid_and_is_told_with_its_
 
 def test_of_rates_the_good_ones_are_loaded_and_the_faulty_ones_told(platform: Platform) -> None:
     key = rates(SECOND)
-    broken = changed(platform, key, lambda lines: [line.replace("USD,", "USD,~") for line in lines])
+    broken = changed_file(platform, key, lambda lines: [line.replace("USD,", "USD,~") for line in lines])
     with delivered(platform, key, broken):
         platform.run(RATES, FIRST)
         result = platform.run(RATES, SECOND)
@@ -235,7 +221,7 @@ def test_builds_wait_while_more_files_are_in_quarantine_than_the_dataset_tolerat
 
 def test_quarantine_ledger_and_rows_are_written_together_or_not_at_all(platform: Platform) -> None:
     key = rates(SECOND)
-    broken = changed(platform, key, lambda lines: [line.replace("USD,", "USD,~") for line in lines])
+    broken = changed_file(platform, key, lambda lines: [line.replace("USD,", "USD,~") for line in lines])
     with delivered(platform, key, broken):
         batch = platform.extract(RATES, SECOND)
         with (
@@ -253,7 +239,7 @@ def test_quarantine_ledger_and_rows_are_written_together_or_not_at_all(platform:
 def test_texts_of_faulty_lines_are_kept_as_they_came(platform: Platform) -> None:
     key = rates(SECOND)
     wrong = [f"{SECOND},EUR,USD,'; DROP \\N %s 😀 \\", f'{SECOND},EUR,"GB""P",1.0']
-    with delivered(platform, key, changed(platform, key, lambda lines: [*lines, *wrong])):
+    with delivered(platform, key, changed_file(platform, key, lambda lines: [*lines, *wrong])):
         platform.run(RATES, SECOND)
     assert [row[4] for row in told(platform)] == wrong
     assert told(platform)[0][3].startswith('is "\'; DROP \\\\N %s 😀 \\\\", expected a number')
@@ -284,7 +270,7 @@ def test_a_batch_with_faulty_files_survives_the_way_through_json(platform: Platf
 
 def test_the_log_names_file_line_and_reason_up_to_a_bound(platform: Platform) -> None:
     key = visa(SECOND)
-    with delivered(platform, key, changed(platform, key, lambda lines: [lines[0], *["x"] * 30])):
+    with delivered(platform, key, changed_file(platform, key, lambda lines: [lines[0], *["x"] * 30])):
         (file,) = platform.extract(SETTLEMENTS, SECOND).faulty
     said = quarantine.described(file)
     assert said[0].startswith(f"{key}: the whole file is set aside, a copy lies under quarantine/settlement_files/")
