@@ -13,6 +13,8 @@ from slipway.adapters.column_use import (
     sources_in,
     taken_by,
 )
+from slipway.adapters.snowflake import STATEMENT_TABLE
+from slipway.adapters.statement_journal import StatementJournal
 from slipway.deployment import Deployment
 from slipway.errors import Blocked, ConfigurationError
 from slipway.lineage import Contraction, Need, Needy, Place, Taken, contraction_by, needed_by
@@ -21,6 +23,7 @@ from slipway.observation import Observation
 from slipway.release import Release
 from slipway.rollback import earlier_successes, live_in
 from slipway.site import Site
+from slipway.statement import standing_of
 
 _SCRIPTS = f"snowflake_migrations/{SCRIPTS_FOLDER}/"
 
@@ -54,7 +57,7 @@ def require_reachable(site: Site, target: Deployment) -> None:
     Raises:
         Blocked: a script that was applied since ended this rollback.
     """
-    applied = {one.script for one in site.warehouse.migrations() if one.succeeded}
+    applied = {one.script for one in site.warehouse.migrations() if one.succeeded} | _half_applied(site)
     release = site.bucket.release(target.release)
     own = {one.name for one in scripts_in(release.manifest.components["migrations"])}
     taken = [one for newer in _since(site, target) for one in _taken(newer, sorted(applied - own))]
@@ -65,6 +68,14 @@ def require_reachable(site: Site, target: Deployment) -> None:
             f"the rollback to {target.version} was ended: {said}",
             fix="go forward: commit the change that is needed, then invoke deploy --env ENV",
         )
+
+
+def _half_applied(site: Site) -> set[str]:
+    """Return the scripts of which a part may stand."""
+    if not site.warehouse.has_own_table(STATEMENT_TABLE):
+        return set()
+    marks = StatementJournal(site.session, site.environment.warehouse.ops_database).marks()
+    return {script for script, said in marks.items() if standing_of(said).is_half}
 
 
 def _since(site: Site, target: Deployment) -> Iterator[Release]:

@@ -3,6 +3,8 @@
 Rules:
 - A clone copies no data and no grant on the database itself, so that nobody but the deployer reaches what is in it.
   https://docs.snowflake.com/en/sql-reference/sql/create-clone
+- Future grants on a database are not copied either: what one of them gives on the live database is not compared.
+  https://docs.snowflake.com/en/sql-reference/sql/grant-privilege (considerations: future grants and cloning)
 - What stands of a script on the live databases stands on the clones too, the statement journal included: a script of
   which a part stands is rehearsed from there.
 - R scripts run once. A scripts are not rehearsed: what they say is who may reach the database.
@@ -18,6 +20,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import sqlglot
@@ -190,7 +193,17 @@ class Rehearsal:
         return catalog_of(self._session, self._clones[self._ops])
 
     def _catalog(self) -> Catalog:
-        return catalog_of(self._session, self._raw)
+        return frozenset(
+            row
+            for row in catalog_of(self._session, self._raw)
+            if row[0] != "grant" or (row[1], *row[4:]) not in self._future
+        )
+
+    @cached_property
+    def _future(self) -> frozenset[tuple[str, ...]]:
+        """The type, privilege and role of each future grant on the live database."""
+        rows = self._session.rows(f"SHOW FUTURE GRANTS IN DATABASE {self._raw.removesuffix(SUFFIX)}")
+        return frozenset((str(row[2]), str(row[1]), str(row[5])) for row in rows)
 
     @contextmanager
     def _cloned(self, progress: Progress) -> Iterator[None]:

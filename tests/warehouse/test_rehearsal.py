@@ -118,6 +118,19 @@ def test_a_script_of_which_a_part_stands_is_rehearsed_from_there(stage: Stage) -
     assert stage.place.deployer.rows(f"SELECT A FROM {stage.place.database('RAW')}.PUBLIC.T") == [(1,)]
 
 
+def test_what_future_grants_give_is_not_missed_on_a_clone(stage: Stage) -> None:
+    """A table that stands has them, and one that is made anew on a clone has not."""
+    raw = stage.place.database("RAW")
+    stage.place.admin.run(f"GRANT SELECT ON FUTURE TABLES IN DATABASE {raw} TO ROLE STAGING_LOADER")
+    broken = {**SCRIPTS, FIRST: f"{SCRIPTS[FIRST]}\nSELECT * FROM NOWHERE.A.B;"}
+    stage.rehearsal(broken)
+    with pytest.raises(StepFailed):
+        stage.migrate(broken)
+    schemachange, step = stage.rehearsal({**SCRIPTS, FIRST: f"{SCRIPTS[FIRST]}\nSELECT 1;"})
+    schemachange.rehearse(step, lambda line: None)
+    assert schemachange.are_rehearsed(step)
+
+
 def test_clones_that_a_process_left_behind_are_gone_after_the_next(stage: Stage) -> None:
     raw = stage.place.database("RAW")
     stage.place.deployer.run(f"CREATE DATABASE {raw}{SUFFIX}", f"CREATE TABLE {raw}{SUFFIX}.PUBLIC.T (OLD NUMBER)")
