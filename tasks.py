@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import approval, audit, dags, deploy, infra, lock, sandbox
+from slipway.tasks import approval, audit, dags, deploy, infra, lock, sandbox, slots
 
 namespace = Collection(
     deploy.deploy,
@@ -20,5 +20,6 @@ namespace = Collection(
     Collection.from_module(infra, name="infra"),
     Collection.from_module(lock, name="lock"),
     Collection.from_module(sandbox, name="sandbox"),
+    Collection.from_module(slots, name="slots"),
 )
 namespace.configure({"run": {"echo": False}})

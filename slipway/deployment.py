@@ -29,9 +29,12 @@ EventKind = Literal[
     "failed",
     "abandoned",
     "lock-broken",
+    "cleaned",
 ]
 ENDINGS: frozenset[EventKind] = frozenset({"succeeded", "failed", "abandoned"})
-NOTES: frozenset[EventKind] = frozenset({"lock-broken"})  # about the environment; they belong to no deployment
+NOTES: frozenset[EventKind] = frozenset(
+    {"lock-broken", "cleaned"}
+)  # about the environment; they belong to no deployment
 _LOOK = "invoke audit.verify --env ENV, before anything else is deployed"
 GENESIS = "0" * 64  # what the first event of a journal names as the one before
 
@@ -269,7 +272,7 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 message=None,
                 **_permission(data),
             )
-        case "verifying" | "began" | "lock-broken":
+        case "verifying" | "began" | "lock-broken" | "cleaned":
             return replace(before, state=state)
 
 

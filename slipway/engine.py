@@ -26,6 +26,7 @@ from slipway.ports import Effects, Journal, Lease, Outcome, Progress
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CatchUpSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -198,6 +199,8 @@ def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
             return effects.migrations.are_applied(step)
         case BuildSlot():
             return (recorded or not step.anew) and effects.slots.is_built(step)
+        case CatchUpSlot():
+            return effects.slots.is_caught_up(step)
         case PublishSlot():
             return effects.slots.is_published(step)
         case FlipPointer():
@@ -217,6 +220,8 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
             return effects.migrations.migrate(step, progress)
         case BuildSlot():
             return effects.slots.build(step, progress)
+        case CatchUpSlot():
+            return effects.slots.catch_up(step, progress)
         case PublishSlot():
             return effects.slots.publish(step, progress)
         case FlipPointer():

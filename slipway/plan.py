@@ -22,6 +22,7 @@ from slipway.release import Provenance, Release, Version, short, version_archive
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CatchUpSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -105,6 +106,7 @@ def build_plan(
         _upload(version, seen, archive_sha256),
         _migrate(release, seen) if purpose == "deploy" else None,
         _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
+        _catch_up(release, seen) if purpose == "deploy" else None,
         _publish(release, seen),
         flip,
     )
@@ -153,7 +155,7 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
             return before, now
         case MigrateWarehouse():
             return _without_scripts(before, step.scripts), _without_scripts(_unlearnt(now, before), step.scripts)
-        case BuildSlot():
+        case BuildSlot() | CatchUpSlot():
             return _without_slot(before, step.slot), _without_slot(now, step.slot)
         case PublishSlot():
             done = now.published is not None and now.published.slot == step.slot
@@ -247,6 +249,14 @@ def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
         return None
     clone_from = live.slot if live and live.slot in complete and not is_live else None
     return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, anew=known)
+
+
+def _catch_up(release: Release, seen: Observation) -> Step | None:
+    """Return the step that brings the slot up to the live one, whether or not it is built in this plan."""
+    live = seen.warehouse.published
+    if live is None or live.slot == release.slot:
+        return None
+    return CatchUpSlot(slot=release.slot, release=release.id, follows=live.slot)
 
 
 def _publish(release: Release, seen: Observation) -> Step | None:

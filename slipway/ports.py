@@ -14,6 +14,7 @@ from slipway.observation import Observation
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CatchUpSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
@@ -75,6 +76,10 @@ class Slots(Protocol):
     def is_built(self, step: BuildSlot) -> bool: ...
 
     def build(self, step: BuildSlot, progress: Progress) -> Outcome: ...
+
+    def is_caught_up(self, step: CatchUpSlot) -> bool: ...
+
+    def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome: ...
 
     def is_published(self, step: PublishSlot) -> bool: ...
 

@@ -20,6 +20,7 @@ from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan
 from slipway.release import short
 from slipway.step import is_reversible, summarise
+from slipway.story import cleaning
 
 if TYPE_CHECKING:
     from slipway.adapters.airflow import DagRun, DagState
@@ -293,7 +294,8 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
 
 def note_document(note: Event) -> dict[str, Any]:
     """Return what the journal notes of no deployment, as `history --json` prints it."""
-    return {"at": note.at, "kind": note.kind, **{name: note.data[name] for name in ("by", "holder", "reason")}}
+    names = ("by", "quarantined", "dropped", "released") if note.kind == "cleaned" else ("by", "holder", "reason")
+    return {"at": note.at, "kind": note.kind, **{name: note.data[name] for name in names}}
 
 
 def show_history(deployments: Sequence[Deployment], notes: Sequence[Event], left_alone: str | None) -> None:
@@ -320,9 +322,12 @@ def show_history(deployments: Sequence[Deployment], notes: Sequence[Event], left
     console.print(table)
     _tell_left_alone(console, left_alone)
     for note in map(note_document, notes):
-        console.print(
-            f"{note['at'][:19]}  {note['by']} broke the lock of {note['holder']}: {note['reason']}", markup=False
+        said = (
+            f"cleaned up: {cleaning(note)}"
+            if note["kind"] == "cleaned"
+            else f"broke the lock of {note['holder']}: {note['reason']}"
         )
+        console.print(f"{note['at'][:19]}  {note['by']} {said}", markup=False)
 
 
 def _tell_left_alone(console: Console, deployment: str | None) -> None:

@@ -40,6 +40,15 @@ def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment
     """
     if history and history[-1].purpose == "rollback" and history[-1].state != "succeeded":
         return history[-1]
+    return next(iter(reachable(history, live)), None)
+
+
+def reachable(history: Sequence[Deployment], live: Live) -> tuple[Deployment, ...]:
+    """Return the successes that rollbacks go back to, one after the other, the next one first.
+
+    Args:
+        history: deployments, oldest first.
+    """
     stack: list[Deployment] = []
     for one in history:
         if one.state != "succeeded":
@@ -51,7 +60,7 @@ def previous_deployment(history: Sequence[Deployment], live: Live) -> Deployment
             stack.append(one)
     while stack and live.is_all_of(stack[-1]):
         stack.pop()
-    return stack[-1] if stack else None
+    return tuple(reversed(stack))
 
 
 def rollback_target(history: Sequence[Deployment], live: Live, *, environment: str) -> Deployment:

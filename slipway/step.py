@@ -53,6 +53,15 @@ class BuildSlot(Document):
     anew: bool = False  # it was complete once; what it holds is older than what readers see
 
 
+class CatchUpSlot(Document):
+    """Bring the slot up to what was written to the live one while it was built."""
+
+    kind: Literal["catchup"] = "catchup"
+    slot: str
+    release: str
+    follows: str  # the slot that readers see, and pipelines build
+
+
 class PublishSlot(Document):
     """Point every published schema at the slot, all at one instant."""
 
@@ -76,10 +85,10 @@ class FlipPointer(Document):
 
 
 Step = Annotated[
-    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | PublishSlot | FlipPointer,
+    ApplyInfrastructure | UploadVersion | MigrateWarehouse | BuildSlot | CatchUpSlot | PublishSlot | FlipPointer,
     Field(discriminator="kind"),
 ]
-StepKind = Literal["infra", "upload", "migrate", "build", "publish", "flip"]
+StepKind = Literal["infra", "upload", "migrate", "build", "catchup", "publish", "flip"]
 
 
 def summarise(step: Step) -> str:
@@ -100,6 +109,8 @@ def summarise(step: Step) -> str:
         case BuildSlot():
             origin = f"what differs from {step.clone_from}, on its clone" if step.clone_from else "everything"
             return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}"
+        case CatchUpSlot():
+            return f"build again in {step.slot} what is written to {step.follows} meanwhile"
         case PublishSlot():
             return f"publish slot {step.slot}" + (f" in place of {step.replaces}" if step.replaces else "")
         case FlipPointer():
@@ -116,7 +127,7 @@ def is_reversible(step: Step) -> bool:
     match step:
         case ApplyInfrastructure() | MigrateWarehouse():
             return False
-        case UploadVersion() | BuildSlot() | PublishSlot() | FlipPointer():
+        case UploadVersion() | BuildSlot() | CatchUpSlot() | PublishSlot() | FlipPointer():
             return True
         case _:
             assert_never(step)

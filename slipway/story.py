@@ -41,6 +41,14 @@ def _sentences(event: Event) -> list[str]:
             return [f"{event.kind}: {data['message'].splitlines()[0]}"]
         case "lock-broken":
             return [f"{data['by']} broke the lock of {data['holder']}: {data['reason']}"]
+        case "cleaned":
+            return [f"{data['by']} cleaned up: {cleaning(data)}"]
+
+
+def cleaning(data: Mapping[str, Any]) -> str:
+    """Return what a clean-up set out to do, in words."""
+    said = [f"{', '.join(data[kind])} {kind}" for kind in ("quarantined", "dropped", "released") if data[kind]]
+    return "; ".join(said)
 
 
 def _beginning(kind: str, data: Mapping[str, Any]) -> list[str]:

@@ -25,7 +25,15 @@ from slipway.plan import Plan, build_plan
 from slipway.policy import LANES, Policy
 from slipway.ports import Effects, Outcome, Progress
 from slipway.release import Provenance, Release, Version, build_release
-from slipway.step import ApplyInfrastructure, BuildSlot, FlipPointer, MigrateWarehouse, PublishSlot, UploadVersion
+from slipway.step import (
+    ApplyInfrastructure,
+    BuildSlot,
+    CatchUpSlot,
+    FlipPointer,
+    MigrateWarehouse,
+    PublishSlot,
+    UploadVersion,
+)
 from tests.ports.memory import MemoryJournal
 
 NOW = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)  # a Monday
@@ -112,6 +120,7 @@ class MemoryEnvironment:
     serial: int = 0
     migrations: dict[str, str] = field(default_factory=dict)
     complete: set[str] = field(default_factory=set)
+    caught_up: set[str] = field(default_factory=set)
     published: Published | None = None
     versions: dict[str, str] = field(default_factory=dict)  # version -> archive sha256
     pointer: Pointer | None = None
@@ -202,6 +211,14 @@ class MemoryEnvironment:
         self._count("build")
         self.complete.add(step.slot)
         return Outcome(summary="built")
+
+    def is_caught_up(self, step: CatchUpSlot) -> bool:
+        return step.slot in self.caught_up or (self.published is not None and self.published.slot == step.slot)
+
+    def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome:
+        self._count("catchup")
+        self.caught_up.add(step.slot)
+        return Outcome(summary="caught up")
 
     def is_published(self, step: PublishSlot) -> bool:
         return self.published is not None and self.published.slot == step.slot

@@ -23,7 +23,12 @@ from .test_engine import deploy
     [
         ({}, {}, (), ()),
         ({"dags/customers.py": b"new"}, {}, ("upload", "flip"), ("dags",)),
-        ({"dbt/models/finance/dim_account.sql": b"select 2"}, {}, ("upload", "build", "publish", "flip"), ("dbt",)),
+        (
+            {"dbt/models/finance/dim_account.sql": b"select 2"},
+            {},
+            ("upload", "build", "catchup", "publish", "flip"),
+            ("dbt",),
+        ),
         ({"snowflake_migrations/scripts/R__views.sql": b"other"}, {}, ("upload", "migrate", "flip"), ("migration",)),
         (
             {"snowflake_migrations/scripts/V1.1.0__more.sql": b"x", "snowflake_migrations/undo/U1.1.0__more.sql": b"y"},
@@ -123,7 +128,7 @@ def _break_an_import(environment: MemoryEnvironment) -> None:
         (_drift, ("infra",), "infra"),
         (_forget_a_script, ("migrate",), "migration"),
         (_lose_the_slot, ("build",), "dbt"),
-        (_publish_another, ("publish",), "dbt"),
+        (_publish_another, ("catchup", "publish"), "dbt"),
         (_break_an_import, ("flip",), "dags"),
     ],
 )
@@ -269,3 +274,17 @@ def test_a_rollback_across_a_change_of_infrastructure_alone_still_has_a_lane() -
 
     assert "flip" in [step.kind for step in plan.steps]
     assert plan.lanes != ()
+
+
+def test_a_slot_catches_up_with_the_live_one_also_when_another_plan_built_it_and_never_on_the_way_back(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    first, second = release_of(), release_of({"dbt/models/finance/dim_account.sql": b"select 2"})
+    assert "catchup" not in [step.kind for step in environment.plan(first, version_in_staging(first)).steps]
+    deploy(environment, journal, first, version_in_staging(first))
+    environment.complete.add(second.slot)  # by a deployment that died before it could publish
+    plan = environment.plan(second, version_in_staging(second))
+    kinds = [step.kind for step in plan.steps]
+    assert kinds == ["upload", "catchup", "publish", "flip"]
+    back = environment.plan(second, version_in_staging(second), purpose="rollback")
+    assert "catchup" not in [step.kind for step in back.steps]

@@ -15,7 +15,8 @@ from slipway.step import StepKind
 from tests.e2e.mortal import Death, Purpose
 
 KINDS: Mapping[Purpose, tuple[StepKind, ...]] = {
-    "deploy": get_args(StepKind),
+    # Nothing is written to the live slot meanwhile, so that catching up is found done and has no effect to die in.
+    "deploy": tuple(kind for kind in get_args(StepKind) if kind != "catchup"),
     # Migrations and infrastructure stay as they are; the release and its slot are still there.
     "rollback": ("publish", "flip"),
 }
