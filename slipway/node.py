@@ -69,10 +69,18 @@ def copied(nodes: Collection[Node], live: Collection[Node]) -> tuple[Node, ...]:
     return tuple(node for node in nodes if node.is_snapshot and substances.get(node.relation) == node.substance)
 
 
-def orphans(live: Collection[Node], coming: Collection[Node]) -> tuple[str, ...]:
-    """Return what the live slot makes and the coming one does not: removed, renamed, turned off or made ephemeral."""
-    kept = {node.relation for node in coming}
-    return tuple(sorted(".".join(node.relation) for node in live if node.relation not in kept))
+def orphans(live: Collection[Node], coming: Collection[str]) -> tuple[str, ...]:
+    """Return what the live slot makes and the coming one does not: removed, renamed, turned off or made ephemeral.
+
+    Args:
+        coming: as `made_by` returns it.
+    """
+    return tuple(one for one in made_by(live) if one not in coming)
+
+
+def made_by(nodes: Collection[Node]) -> tuple[str, ...]:
+    """Return LAYER.NAME of everything that nodes make, by name."""
+    return tuple(sorted(".".join(node.relation) for node in nodes))
 
 
 def unfit(content: bytes, *, dbt: str) -> str | None:

@@ -87,6 +87,7 @@ def build_plan(
     commits: tuple[Provenance, ...] = (),
     purpose: Literal["deploy", "rollback"] = "deploy",
     once_live: Collection[str] = (),
+    orphans: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects.
 
@@ -96,6 +97,7 @@ def build_plan(
         configuration: the digest of the environment's configuration.
         after: the id of the last deployment, whatever came of it.
         commits: since the one that is live, oldest first.
+        orphans: relations of the live slot that the release does not make.
         once_live: slots that readers have seen at some time: when one is not live now, what it holds is old.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
@@ -105,7 +107,7 @@ def build_plan(
         infrastructure_step(seen.infrastructure) if purpose == "deploy" else None,
         _upload(version, seen, archive_sha256),
         _migrate(release, seen) if purpose == "deploy" else None,
-        _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
+        _build(release, seen, orphans, is_old=release.slot in once_live and purpose == "deploy"),
         _catch_up(release, seen) if purpose == "deploy" else None,
         _publish(release, seen),
         flip,
@@ -239,7 +241,7 @@ def _migrate(release: Release, seen: Observation) -> Step | None:
     return MigrateWarehouse(scripts=scripts, release=release.id) if scripts else None
 
 
-def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
+def _build(release: Release, seen: Observation, orphans: tuple[str, ...], *, is_old: bool) -> Step | None:
     """Return the build of the release's slot. One that was live and stood aside since is built anew before it goes
     live again; a rollback does without, because it must not take the time."""
     live, complete = seen.warehouse.published, seen.warehouse.complete_slots
@@ -248,7 +250,7 @@ def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
     if known and (is_live or not is_old):
         return None
     clone_from = live.slot if live and live.slot in complete and not is_live else None
-    return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, anew=known)
+    return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, orphans=orphans, anew=known)
 
 
 def _catch_up(release: Release, seen: Observation) -> Step | None:

@@ -50,6 +50,7 @@ class BuildSlot(Document):
     slot: str
     release: str
     clone_from: str | None
+    orphans: tuple[str, ...] = ()  # LAYER.NAME that the live slot has and no node makes any more
     anew: bool = False  # it was complete once; what it holds is older than what readers see
 
 
@@ -108,7 +109,8 @@ def summarise(step: Step) -> str:
             return f"run {len(step.scripts)} migration script(s): {', '.join(step.scripts)}"
         case BuildSlot():
             origin = f"what differs from {step.clone_from}, on its clone" if step.clone_from else "everything"
-            return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}"
+            gone = f"; gone: {', '.join(step.orphans)}" if step.orphans else ""
+            return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}{gone}"
         case CatchUpSlot():
             return f"build again in {step.slot} what is written to {step.follows} meanwhile"
         case PublishSlot():

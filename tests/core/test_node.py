@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slipway.node import SCHEMA, behind, copied, nodes_in, orphans, unfit
+from slipway.node import SCHEMA, behind, copied, made_by, nodes_in, orphans, unfit
 
 
 def manifest(*nodes: tuple[str, str, str], slot: str = "AAAA0001", code: str = "select 1") -> bytes:
@@ -60,7 +60,7 @@ def test_orphans_are_what_no_node_makes_any_more() -> None:
     ephemeral = ("model", "ephemeral", "FINANCE.A")
     renamed = ("model", "incremental", "FINANCE.BB")
     coming = nodes_in(manifest(ephemeral, renamed, *EVERY[2:], slot="AAAA0002"), "AAAA0002")
-    assert orphans(live, coming) == ("FINANCE.A", "FINANCE.B")
+    assert orphans(live, made_by(coming)) == ("FINANCE.A", "FINANCE.B")
 
 
 @pytest.mark.parametrize(
