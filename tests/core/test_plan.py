@@ -290,7 +290,9 @@ def test_a_slot_catches_up_with_the_live_one_also_when_another_plan_built_it_and
     assert "catchup" not in [step.kind for step in back.steps]
 
 
-def test_a_plan_names_what_goes_with_the_slot_it_replaces(environment: MemoryEnvironment, journal: MemoryJournal) -> None:
+def test_a_plan_names_what_goes_with_the_slot_it_replaces(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
     first, second = release_of(), release_of({"dbt/models/finance/dim_account.sql": b"select 2"})
     deploy(environment, journal, first, version_in_staging(first))
     plan = environment.plan(second, version_in_staging(second), orphans=("FINANCE.OLD",))
