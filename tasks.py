@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from slipway.tasks import approval, audit, backfill, dags, dbt, deploy, infra, lock, migrate, sandbox
+from slipway.tasks import approval, audit, backfill, dags, dbt, deploy, infra, lock, migrate, sandbox, slots
 
 namespace = Collection(
     deploy.deploy,
@@ -23,5 +23,6 @@ namespace = Collection(
     Collection.from_module(lock, name="lock"),
     Collection.from_module(migrate, name="migrate"),
     Collection.from_module(sandbox, name="sandbox"),
+    Collection.from_module(slots, name="slots"),
 )
 namespace.configure({"run": {"echo": False}})

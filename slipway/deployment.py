@@ -31,10 +31,11 @@ EventKind = Literal[
     "lock-broken",
     "script-undoing",
     "script-undone",
+    "cleaned",
 ]
 ENDINGS: frozenset[EventKind] = frozenset({"succeeded", "failed", "abandoned"})
-# about the environment; they belong to no deployment
-NOTES: frozenset[EventKind] = frozenset({"lock-broken", "script-undoing", "script-undone"})
+# About the environment; they belong to no deployment
+NOTES: frozenset[EventKind] = frozenset({"lock-broken", "script-undoing", "script-undone", "cleaned"})
 _LOOK = "invoke audit.verify --env ENV, before anything else is deployed"
 GENESIS = "0" * 64  # what the first event of a journal names as the one before
 
@@ -286,7 +287,7 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 error=None,
                 **_permission(data),
             )
-        case "verifying" | "began" | "lock-broken" | "script-undoing" | "script-undone":
+        case "verifying" | "began" | "lock-broken" | "script-undoing" | "script-undone" | "cleaned":
             return replace(before, state=state)
 
 

@@ -29,6 +29,7 @@ from slipway.step import (
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
+    CatchUpSlot,
     CompareSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -206,6 +207,8 @@ def is_done(step: Step, effects: Effects, *, recorded: bool = False) -> bool:
             return effects.migrations.are_applied(step)
         case BuildSlot():
             return (recorded or not step.anew) and effects.slots.is_built(step)
+        case CatchUpSlot():
+            return effects.slots.is_caught_up(step)
         case CompareSlot():
             return effects.slots.is_compared(step)  # it only reads: until the slot is published it is done again
         case PublishSlot():
@@ -235,6 +238,8 @@ def perform(step: Step, effects: Effects, progress: Progress) -> Outcome:
             return effects.migrations.migrate(step, progress)
         case BuildSlot():
             return effects.slots.build(step, progress)
+        case CatchUpSlot():
+            return effects.slots.catch_up(step, progress)
         case CompareSlot():
             return effects.slots.compare(step, progress)
         case PublishSlot():

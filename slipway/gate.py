@@ -42,6 +42,7 @@ class CheckReport(Document):
     dag_problems: tuple[Problem, ...] = ()
     dbt_problems: tuple[Problem, ...] = ()
     migration_problems: tuple[Problem, ...] = ()  # of every script, applied or not
+    relations: tuple[str, ...] = ()  # LAYER.NAME of everything that the dbt project makes
 
 
 class Result(Document):

@@ -34,6 +34,7 @@ from slipway.documents import canonical
 from slipway.errors import ConfigurationError
 from slipway.gate import CheckReport, Problem
 from slipway.lineage import Contraction
+from slipway.node import made_by, nodes_in, orphans
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.plan import Plan, Purpose, build_plan
 from slipway.ports import Effects
@@ -50,6 +51,8 @@ CHECKED_BY = (
     "requirements/airflow.txt",
     "requirements/tools.txt",
     "slipway/adapters/dag_parser.py",
+    "slipway/adapters/dbt.py",
+    "slipway/node.py",
     "slipway/adapters/migration_lint.py",
     "slipway/adapters/script_block.py",
 )
@@ -169,6 +172,7 @@ class Operation:
             purpose=purpose,
             once_live=self._old_slots(),
             ends_rollbacks=self.contraction(seen).ends if purpose == "deploy" else (),
+            orphans=self._orphans(seen),
         )
 
     def _old_slots(self) -> frozenset[str]:
@@ -183,6 +187,14 @@ class Operation:
         if key not in self._contractions:
             self._contractions[key] = contraction_of(self.site, self.release, seen)
         return self._contractions[key]
+
+    def _orphans(self, seen: Observation) -> tuple[str, ...]:
+        """Return what the live slot has and this release's project does not make; nothing when that is not known."""
+        live, made = seen.warehouse.published, self.checks().relations
+        if live is None or live.slot == self.version.slot or not made:
+            return ()
+        kept = self.site.bucket.dbt_manifest(live.slot)
+        return orphans(nodes_in(kept, live.slot), made) if kept else ()
 
     def checks(self) -> CheckReport:
         """Return what the checks find in the release; kept by content, so that the same content is checked once.
@@ -213,6 +225,9 @@ class Operation:
                 dag_problems=tuple(Problem(file=one.file, message=one.message) for one in dags.problems),
                 dbt_problems=compiled.result(),
                 migration_problems=self._read_migrations(),
+                relations=made_by(nodes_in(self._compiled.read_bytes(), self.version.slot))
+                if not compiled.result()
+                else (),
             )
         self._kept_file.parent.mkdir(parents=True, exist_ok=True)
         if not (report.dag_problems or report.dbt_problems or report.migration_problems):
@@ -237,7 +252,12 @@ class Operation:
             address=self.site.address,
             key_file=self.site.secret_file(environment.warehouse.transformer.private_key),
         )
-        return check_project(self.tree / "dbt", self.site.build / environment.name / "dbt-check", profile)
+        return check_project(self.tree / "dbt", self._compiled.parents[1], profile)
+
+    @property
+    def _compiled(self) -> Path:
+        """The manifest that the check of the dbt project leaves."""
+        return self.site.build / self.site.environment.name / "dbt-check" / "target" / "manifest.json"
 
     def _read_migrations(self) -> tuple[Problem, ...]:
         found = migration_lint.lint(self.tree / "snowflake_migrations", variables_of(self.site.environment))

@@ -26,6 +26,7 @@ from slipway.step import (
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
+    CatchUpSlot,
     CompareSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -99,6 +100,7 @@ def build_plan(
     purpose: Purpose = "deploy",
     once_live: Collection[str] = (),
     ends_rollbacks: tuple[str, ...] = (),
+    orphans: tuple[str, ...] = (),
 ) -> Plan:
     """Return the plan that makes `version` of `release` live where `seen` was observed. No side effects.
 
@@ -112,6 +114,7 @@ def build_plan(
         once_live: slots that readers have seen at some time, or that were refused to them: when one is not live now,
             what it holds is old.
         ends_rollbacks: versions that need what the pending scripts take away.
+        orphans: relations of the live slot that the release does not make.
     """
     made_here = hashlib.sha256(version_archive(release, version)).hexdigest()
     archive_sha256 = seen.uploaded.get(version.version, made_here)  # an earlier Slipway may have packed it otherwise
@@ -121,7 +124,8 @@ def build_plan(
         _upload(version, seen, archive_sha256),
         rehearsal_step(release, seen.warehouse.migrations) if purpose == "deploy" else None,
         _migrate(release, seen, ends_rollbacks) if purpose == "deploy" else None,
-        _build(release, seen, is_old=release.slot in once_live and purpose == "deploy"),
+        _build(release, seen, orphans, is_old=release.slot in once_live and purpose == "deploy"),
+        _catch_up(release, seen) if purpose == "deploy" else None,
         _compare(release, seen, rules) if purpose == "deploy" else None,
         _publish(release, seen),
         flip,
@@ -185,7 +189,7 @@ def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:
             return before, now
         case MigrateWarehouse():
             return _without_scripts(before, step.scripts), _without_scripts(_unlearnt(now, before), step.scripts)
-        case BuildSlot():
+        case BuildSlot() | CatchUpSlot():
             return _without_slot(before, step.slot), _without_slot(now, step.slot)
         case PublishSlot():
             done = now.published is not None and now.published.slot == step.slot
@@ -300,7 +304,7 @@ def _migrate(release: Release, seen: Observation, ends_rollbacks: tuple[str, ...
     return MigrateWarehouse(scripts=scripts, release=release.id, ends_rollbacks=ends_rollbacks) if scripts else None
 
 
-def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
+def _build(release: Release, seen: Observation, orphans: tuple[str, ...], *, is_old: bool) -> Step | None:
     """Return the build of the release's slot. One that was live and stood aside since is built anew before it goes
     live again; a rollback does without, because it must not take the time."""
     live, complete = seen.warehouse.published, seen.warehouse.complete_slots
@@ -309,7 +313,15 @@ def _build(release: Release, seen: Observation, *, is_old: bool) -> Step | None:
     if known and (is_live or not is_old):
         return None
     clone_from = live.slot if live and live.slot in complete and not is_live else None
-    return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, anew=known)
+    return BuildSlot(slot=release.slot, release=release.id, clone_from=clone_from, orphans=orphans, anew=known)
+
+
+def _catch_up(release: Release, seen: Observation) -> Step | None:
+    """Return the step that brings the slot up to the live one, whether or not it is built in this plan."""
+    live = seen.warehouse.published
+    if live is None or live.slot == release.slot:
+        return None
+    return CatchUpSlot(slot=release.slot, release=release.id, follows=live.slot)
 
 
 def _compare(release: Release, seen: Observation, rules: str) -> Step | None:

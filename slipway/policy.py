@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from slipway.documents import Document, read_toml
+from slipway.retention import RetentionRules
 from slipway.threshold import ComparisonRules
 
 Lane = Literal["dags", "dbt", "migration", "config", "infra"]
@@ -155,6 +156,7 @@ class Policy(Document):
     automation: tuple[str, ...] = ()  # addresses of committers that are no people, such as a forge's merge button
     approvals: ApprovalRules
     break_glass: BreakGlass
+    retention: RetentionRules = RetentionRules()
     lanes: dict[Lane, LaneGates]
     environments: dict[Literal["dev", "staging", "prod"], EnvironmentRules]
     comparison: ComparisonRules = ComparisonRules()

@@ -16,6 +16,7 @@ from slipway.step import (
     ApplyInfrastructure,
     BackfillDates,
     BuildSlot,
+    CatchUpSlot,
     CompareSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -84,6 +85,10 @@ class Slots(Protocol):
     def is_built(self, step: BuildSlot) -> bool: ...
 
     def build(self, step: BuildSlot, progress: Progress) -> Outcome: ...
+
+    def is_caught_up(self, step: CatchUpSlot) -> bool: ...
+
+    def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome: ...
 
     def is_compared(self, step: CompareSlot) -> bool:
         """Return whether the slot was published, which it is not before; until then it is compared again."""

@@ -322,7 +322,7 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
 
 def note_document(note: Event) -> dict[str, Any]:
     """Return what the journal notes of no deployment, as `history --json` prints it."""
-    named = ("by", "holder", "script", "reason")
+    named = ("by", "holder", "script", "reason", "quarantined", "dropped", "released")
     return {"at": note.at, "kind": note.kind, **{name: note.data.get(name) for name in named}}
 
 

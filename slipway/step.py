@@ -61,7 +61,17 @@ class BuildSlot(Document):
     slot: str
     release: str
     clone_from: str | None
+    orphans: tuple[str, ...] = ()  # LAYER.NAME that the live slot has and no node makes any more
     anew: bool = False  # it was complete once; what it holds is older than what readers see
+
+
+class CatchUpSlot(Document):
+    """Bring the slot up to what was written to the live one while it was built."""
+
+    kind: Literal["catchup"] = "catchup"
+    slot: str
+    release: str
+    follows: str  # the slot that readers see, and pipelines build
 
 
 class CompareSlot(Document):
@@ -142,6 +152,7 @@ Step = Annotated[
     | RehearseMigrations
     | MigrateWarehouse
     | BuildSlot
+    | CatchUpSlot
     | CompareSlot
     | PublishSlot
     | FlipPointer
@@ -156,6 +167,7 @@ StepKind = Literal[
     "rehearse",
     "migrate",
     "build",
+    "catchup",
     "compare",
     "publish",
     "flip",
@@ -187,7 +199,10 @@ def summarise(step: Step) -> str:
             return f"run {len(step.scripts)} migration script(s): {', '.join(step.scripts)}{ends}"
         case BuildSlot():
             origin = f"what differs from {step.clone_from}, on its clone" if step.clone_from else "everything"
-            return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}"
+            gone = f"; gone: {', '.join(step.orphans)}" if step.orphans else ""
+            return f"dbt build into slot {step.slot}{' anew' if step.anew else ''}: {origin}{gone}"
+        case CatchUpSlot():
+            return f"build again in {step.slot} what is written to {step.follows} meanwhile"
         case CompareSlot():
             return f"compare slot {step.slot} with {step.against}, by the thresholds of the policy"
         case PublishSlot():
@@ -230,7 +245,15 @@ def is_reversible(step: Step) -> bool:
     match step:
         case ApplyInfrastructure() | MigrateWarehouse() | BackfillDates() | RebuildModel() | AdoptModel():
             return False
-        case UploadVersion() | RehearseMigrations() | BuildSlot() | CompareSlot() | PublishSlot() | FlipPointer():
+        case (
+            UploadVersion()
+            | RehearseMigrations()
+            | BuildSlot()
+            | CatchUpSlot()
+            | CompareSlot()
+            | PublishSlot()
+            | FlipPointer()
+        ):
             return True
         case _:
             assert_never(step)

@@ -46,6 +46,14 @@ def sentences(event: Event) -> list[str]:
             verb = "began to take" if event.kind == "script-undoing" else "took"
             why = f": {data['reason']}" if data["reason"] else ""
             return [f"{data['by']} {verb} {data['script']} back{why}"]
+        case "cleaned":
+            return [f"{data['by']} cleaned up: {cleaning(data)}"]
+
+
+def cleaning(data: Mapping[str, Any]) -> str:
+    """Return what a clean-up set out to do, in words."""
+    said = [f"{', '.join(data[kind])} {kind}" for kind in ("quarantined", "dropped", "released") if data[kind]]
+    return "; ".join(said)
 
 
 def _beginning(kind: str, data: Mapping[str, Any]) -> list[str]:

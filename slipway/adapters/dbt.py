@@ -6,7 +6,14 @@ Rules:
 - dbt compares nodes: their SQL, their configuration, the macros they name. What stands under all of them (variables,
   macros that dbt calls by itself, packages, the profile, dbt) it does not compare, so a change there builds everything.
 - A slot holds what its manifest names and nothing else: what a clone brought along and no node makes is dropped.
-- A slot is complete from the end of a build to the beginning of the next. What readers see is never built into.
+- A slot is complete from the end of a build to the beginning of the next, or of a catching up. What readers see is
+  never built into.
+- What is not built is read from the clone in the slot itself, so that nothing is deferred to the live slot: with
+  `--defer` a view of the new slot could name the live one, and readers would see both.
+- A build that failed begins anew. What it had built stands on rows as they were then, and no test has passed on them
+  together with the rest: to go on would make a slot of two moments.
+- While a slot is built the live one goes on: pipelines build it. Whatever they wrote to since the clone is built again
+  in the new slot, with what descends from it, until the live one stands still.
 https://docs.getdbt.com/reference/node-selection/state-selection
 """
 
@@ -14,36 +21,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from slipway.adapters.comparer import SlotComparer
+from slipway.adapters.dbt_process import event_of, queries_of, run_dbt, run_to_end
 from slipway.adapters.dependents import Dependents
 from slipway.adapters.grant import quoted
-from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.private_key import private_key
-from slipway.adapters.process import run
 from slipway.adapters.publisher import SlotPublisher
-from slipway.adapters.query import Queries
 from slipway.adapters.release_bucket import ReleaseBucket
-from slipway.adapters.snowflake import OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
-from slipway.adapters.surroundings import for_child
+from slipway.adapters.snowflake import MOMENT_TABLE, OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
 from slipway.config import Environment
 from slipway.documents import canonical
-from slipway.errors import StepFailed, Unavailable
+from slipway.errors import StepFailed
 from slipway.gate import Problem
+from slipway.node import Node, behind, copied, nodes_in, unfit
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
-from slipway.step import BuildSlot, CompareSlot, PublishSlot
+from slipway.step import BuildSlot, CatchUpSlot, CompareSlot, PublishSlot
 
-_PROGRAM = Path(sys.executable).parent / "dbt"
-MESSAGE = 1200  # characters of one node's error: a contract's names every column that does not fit
 PARSE_TIMEOUT_S = 120
 # Folders of the project whose files are nodes, which dbt compares one by one; and what dbt leaves behind
 _NODE_FOLDERS = frozenset({"models", "seeds", "snapshots", "tests", "analyses"})
@@ -72,10 +72,10 @@ def check_project(project: Path, work: Path, profile: Mapping[str, str]) -> tupl
 
     Side effects: files under `work`.
     """
-    code, lines = _dbt("parse", project, work, profile, on_line=lambda line: None, timeout_s=PARSE_TIMEOUT_S)
+    code, lines = run_dbt("parse", project, work, profile, on_line=lambda line: None, timeout_s=PARSE_TIMEOUT_S)
     if code == 0:
         return ()
-    events = [event for line in lines if (event := _event(line)) and event["info"]["level"] == "error"]
+    events = [event for line in lines if (event := event_of(line)) and event["info"]["level"] == "error"]
     messages = [" ".join(event["info"]["msg"].split()) for event in events] or lines[-3:]
     telling = [message for message in messages if message and "Encountered an error" not in message] or messages
     return (Problem(file="dbt", message=" ".join(telling)[:600]),)
@@ -131,8 +131,108 @@ class DbtSlots:
         return self._publisher.is_published(step)
 
     def publish(self, step: PublishSlot, progress: Progress) -> Outcome:
-        """Make the slot what readers see."""
+        """Make the slot what readers see.
+
+        Raises:
+            StepFailed: the slot was not built to its end; see `SlotPublisher.publish` for the others.
+        """
+        if step.slot not in self._facts.read().complete_slots:
+            raise StepFailed(
+                f"slot {step.slot} was not built to its end, and is not shown to anybody",
+                fix="deploy again: what is not complete is built",
+            )
         return self._publisher.publish(step, progress)
+
+    def is_caught_up(self, step: CatchUpSlot) -> bool:
+        """Probe of the catching up: the slot is complete, and nothing it has too was written to in the live one since
+        its clone, or the last catching up, began."""
+        live = self._facts.published()
+        if live is not None and live.slot == step.slot:
+            return True
+        return step.slot in self._facts.read().complete_slots and not self._behind(step)
+
+    def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome:
+        """Build again what was written to in the live slot, and all that descends from it, until that stands still.
+
+        Raises:
+            StepFailed: a model or a data test failed, or the live slot does not come to rest; the slot stays
+                unpublished.
+            Unavailable: the warehouse was lost meanwhile; the slot stays incomplete.
+        """
+        began, passes, built, copies = time.monotonic(), 0, 0, set[str]()
+        with self._session.noting() as queries:
+            self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
+            while behind_now := self._behind(step):
+                self._refuse_restless(step, behind_now, waited_s=time.monotonic() - began)
+                passes += 1
+                progress(f"{len(behind_now)} relations of {step.follows} were written to since; pass {passes}")
+                done, copies_now = self._pass(step, behind_now, progress)
+                built, copies = built + done, copies | copies_now
+        return Outcome(
+            summary=f"{built} nodes and tests passed in {passes} pass(es)"
+            if passes
+            else "nothing was written meanwhile",
+            evidence={
+                "slot": step.slot,
+                "follows": step.follows,
+                "passes": passes,
+                "passed": built,
+                "copied": sorted(copies),
+                "session": queries.evidence(),
+            },
+            outside_s=time.monotonic() - began,
+        )
+
+    def _pass(self, step: CatchUpSlot, nodes: tuple[Node, ...], progress: Progress) -> tuple[int, set[str]]:
+        """Build `nodes` and their descendants, and return how many passed and which snapshots were copied.
+
+        The slot is incomplete meanwhile: a process that dies leaves one that is built anew.
+        """
+        (ground,) = self._session.rows(f"SELECT PROJECT_SHA256 FROM {self._slots_table} WHERE SLOT = %s", [step.slot])[
+            0
+        ]
+        self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
+        moment = self._now()
+        live = self._bucket.dbt_manifest(step.follows)
+        same = copied(nodes, nodes_in(live, step.follows) if live else ())
+        for node in same:
+            self._copy(node, step)
+        profile = variables(self._environment, step.slot, address=self._address, key_file=self._key_file)
+        results = self._run(profile, ["--select", *(f"{node.selector}+" for node in nodes)], progress)
+        self._note_moment(step.slot, moment)
+        self._complete(step.slot, step.release, ground)
+        return _passed(results), {".".join(node.relation) for node in same}
+
+    def _copy(self, node: Node, step: CatchUpSlot) -> None:
+        """Put the live slot's relation in the place of the slot's own, owned by who builds there."""
+        analytics, (layer, name) = self._environment.warehouse.analytics_database, node.relation
+        source, target = (f"{analytics}.{quoted(schema_in(layer, slot))}" for slot in (step.follows, step.slot))
+        role = self._environment.warehouse.transformer.role
+        self._session.run(
+            f"CREATE OR REPLACE TABLE {target}.{quoted(name)} CLONE {source}.{quoted(name)}",
+            f"GRANT OWNERSHIP ON TABLE {target}.{quoted(name)} TO ROLE {role} COPY CURRENT GRANTS",
+        )
+
+    def _behind(self, step: CatchUpSlot) -> tuple[Node, ...]:
+        """Return the nodes of the slot whose relation in the live one was written to since the slot's last moment."""
+        content = self._bucket.dbt_manifest(step.slot)
+        suffix = schema_in("", step.follows)
+        rows = self._session.rows(
+            f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {self._environment.warehouse.analytics_database}."
+            "INFORMATION_SCHEMA.TABLES WHERE ENDSWITH(TABLE_SCHEMA, %s) AND LAST_ALTERED >= "
+            f"(SELECT COALESCE(MAX(SINCE), TO_TIMESTAMP_LTZ(0)) FROM {self._moments_table} WHERE SLOT = %s)",
+            [suffix, step.slot],
+        )
+        moved = {(str(schema).removesuffix(suffix).upper(), str(name).upper()) for schema, name in rows}
+        return behind(nodes_in(content, step.slot), moved) if content else ()
+
+    def _refuse_restless(self, step: CatchUpSlot, nodes: tuple[Node, ...], *, waited_s: float) -> None:
+        if waited_s > self._environment.timeouts.build_s:
+            names = ", ".join(".".join(node.relation) for node in nodes[:5])
+            raise StepFailed(
+                f"slot {step.follows}, which readers see, is still being written to: {names}",
+                fix="wait until finance_daily has ended, and deploy again",
+            )
 
     def is_built(self, step: BuildSlot) -> bool:
         """Probe of the build step: the slot was built to the end, with every test passed."""
@@ -154,25 +254,31 @@ class DbtSlots:
             self._dependents.refuse_before_build()
             self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
             began = time.monotonic()
+            moment = self._now()
             cloned = self._prepare(step, progress)
             profile = variables(self._environment, step.slot, address=self._address, key_file=self._key_file)
             ground = ground_of(self._project, profile)
-            state = self._state(step.clone_from, ground) if step.clone_from else None
-            results = self._run(profile, state, progress)
+            state, unfit_for = self._state(step.clone_from, ground) if step.clone_from else (None, "")
+            results = self._run(profile, _selection(state), progress)
             dropped = self._drop_strangers(step.slot, progress)
             outside_s = time.monotonic() - began
-            self._complete(step, ground)
-        passed = sum(one["status"] in ("success", "pass") for one in results)
+            self._session.change(f"DELETE FROM {self._moments_table} WHERE SLOT = %s", [step.slot])
+            self._note_moment(step.slot, moment)
+            self._bucket.put_dbt_manifest(step.slot, (self._work / "target" / "manifest.json").read_bytes())
+            self._complete(step.slot, step.release, ground)  # last, so that a complete slot lacks nothing
+        passed = _passed(results)
         return Outcome(
             summary=f"{passed} nodes and tests passed"
             + (f", {cloned} schemas cloned from {step.clone_from}" if cloned else "")
-            + (f", {len(dropped)} relations dropped that no node makes" if dropped else ""),
+            + (f"; everything, because {unfit_for}" if unfit_for else "")
+            + (f"; no node makes {', '.join(dropped)} any more: gone from the slot" if dropped else ""),
             evidence={
                 "slot": step.slot,
                 "nodes": len(results),
                 "passed": passed,
                 "cloned_from": step.clone_from,
                 "everything": state is None,
+                "everything_because": unfit_for or None,
                 "dropped": dropped,
                 **queries_of(results, step.slot).evidence(),
                 "session": queries.evidence(),
@@ -180,12 +286,9 @@ class DbtSlots:
             outside_s=outside_s,
         )
 
-    def _run(self, profile: Mapping[str, str], state: Path | None, progress: Progress) -> list[dict[str, Any]]:
-        """Have dbt build what differs from `state`, everything without it, and every view; return its results."""
-        selection = ["--full-refresh"]
-        if state is not None:
-            selection += ["--select", "state:modified+", "config.materialized:view", "--state", str(state)]
-        return dbt_run(
+    def _run(self, profile: Mapping[str, str], selection: Sequence[str], progress: Progress) -> list[dict[str, Any]]:
+        """Have dbt build what is selected, and return its results."""
+        return run_to_end(
             ("build", *selection),
             self._project,
             self._work,
@@ -194,6 +297,19 @@ class DbtSlots:
             timeout_s=self._environment.timeouts.build_s,
             watch=self._session.require_answer,
         )
+
+    def _now(self) -> Any:
+        """Return what the warehouse's clock says, by which it knows when tables were written to."""
+        return self._session.rows("SELECT CURRENT_TIMESTAMP()::TIMESTAMP_LTZ::VARCHAR")[0][0]
+
+    def _note_moment(self, slot: str, moment: Any) -> None:
+        self._session.change(
+            f"INSERT INTO {self._moments_table} (SLOT, SINCE) SELECT %s, %s::TIMESTAMP_LTZ", [slot, moment]
+        )
+
+    @property
+    def _moments_table(self) -> str:
+        return f"{self._environment.warehouse.ops_database}.{OPS_SCHEMA}.{MOMENT_TABLE}"
 
     @property
     def _slots_table(self) -> str:
@@ -226,16 +342,20 @@ class DbtSlots:
             )
         return len(layers)
 
-    def _state(self, slot: str, ground: str) -> Path | None:
-        """Fetch the manifest of what was built into `slot`, when it was built on the same ground; else None."""
+    def _state(self, slot: str, ground: str) -> tuple[Path | None, str]:
+        """Fetch the manifest of what was built into `slot`; or say why it is not one to compare with."""
         rows = self._session.rows(f"SELECT PROJECT_SHA256 FROM {self._slots_table} WHERE SLOT = %s", [slot])
         content = self._bucket.dbt_manifest(slot)
-        if content is None or (ground,) not in rows:
-            return None
+        if content is None:
+            return None, f"no manifest of {slot} is kept"
+        if reason := unfit(content, dbt=version("dbt-core")):
+            return None, reason
+        if (ground,) not in rows:
+            return None, "what every node stands on changed: project file, macros, packages, databases or dbt"
         folder = self._work / f"state-{slot}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "manifest.json").write_bytes(content)
-        return folder
+        return folder, ""
 
     def _drop_strangers(self, slot: str, progress: Progress) -> list[str]:
         """Drop what no node of the manifest makes, and return its names: models that were removed, renamed, turned off
@@ -264,138 +384,21 @@ class DbtSlots:
         nodes = json.loads((self._work / "target" / "manifest.json").read_text())["nodes"].values()
         return {(node["schema"].upper(), node["alias"].upper()) for node in nodes if node.get("relation_name")}
 
-    def _complete(self, step: BuildSlot, ground: str) -> None:
-        """Keep the manifest, then say that the slot is complete: in this order, so that one never lacks the other."""
-        self._bucket.put_dbt_manifest(step.slot, (self._work / "target" / "manifest.json").read_bytes())
-        self._session.rows(
+    def _complete(self, slot: str, release: str, ground: str) -> None:
+        """Say that the slot is complete."""
+        self._session.change(
             f"INSERT INTO {self._slots_table} (SLOT, RELEASE, BUILT_AT, PROJECT_SHA256) "
             "SELECT %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ, %s",
-            [step.slot, step.release, ground],
+            [slot, release, ground],
         )
 
 
-def dbt_run(
-    words: Sequence[str],
-    project: Path,
-    work: Path,
-    profile: Mapping[str, str],
-    *,
-    progress: Progress,
-    timeout_s: float,
-    watch: Callable[[], None],
-    may_be_nothing: bool = False,
-) -> list[dict[str, Any]]:
-    """Run dbt with a command and its options, and return the results of its nodes.
-
-    Args:
-        may_be_nothing: whether the options may select no node.
-
-    Raises:
-        StepFailed: a model or a data test failed, or dbt ran none.
-        Unavailable: the warehouse was lost meanwhile.
-
-    Side effects: those of the command, and files under `work`.
-    """
-    code, lines = _dbt(
-        words[0],
-        project,
-        work,
-        profile,
-        *words[1:],
-        on_line=lambda line: _report(line, progress),
-        timeout_s=timeout_s,
-        watch=watch,
-    )
-    watch()
-    results = _results(work) if code in (0, 1) else []
-    failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
-    if code or failed or not (results or may_be_nothing):
-        raise _failure(failed, lines)
-    return results
+def _selection(state: Path | None) -> list[str]:
+    """Return what a build selects: what differs from `state`, everything without it, and every view."""
+    if state is None:
+        return ["--full-refresh"]
+    return ["--full-refresh", "--select", "state:modified+", "config.materialized:view", "--state", str(state)]
 
 
-def _results(work: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads((work / "target" / "run_results.json").read_text())
-    except FileNotFoundError:
-        return []
-    return list(content["results"])
-
-
-def _dbt(
-    command: str,
-    project: Path,
-    work: Path,
-    profile: Mapping[str, str],
-    *arguments: str,
-    on_line: Callable[[str], None],
-    timeout_s: float,
-    watch: Callable[[], None] | None = None,
-) -> tuple[int, list[str]]:
-    shutil.rmtree(work / "target", ignore_errors=True)
-    work.mkdir(parents=True, exist_ok=True)
-    return run(
-        [
-            str(_PROGRAM),
-            "--no-use-colors",
-            "--no-version-check",
-            "--no-send-anonymous-usage-stats",
-            "--log-format",
-            "json",
-            command,
-            "--project-dir",
-            str(project),
-            "--profiles-dir",
-            str(project),
-            "--target-path",
-            str(work / "target"),
-            "--log-path",
-            str(work / "logs"),
-            *arguments,
-        ],
-        environment=for_child(os.environ, {**profile, "PYTHONWARNINGS": "ignore"}, host=profile.get("SNOWFLAKE_HOST")),
-        on_line=on_line,
-        timeout_s=timeout_s,
-        watch=watch,
-    )
-
-
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "info" in found else None
-
-
-def _report(line: str, progress: Progress) -> None:
-    event = _event(line)
-    if event and event["info"]["name"] in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
-        progress(event["info"]["msg"].split(" [")[0].strip())
-
-
-def _failure(failed: list[dict[str, Any]], lines: list[str]) -> StepFailed:
-    """Return what to raise: `Unavailable` when the connection is all that failed."""
-    said = [str(one["message"]) for one in failed] or [
-        event["info"]["msg"] for line in lines if (event := _event(line)) and event["info"]["level"] == "error"
-    ]
-    message = _shown(failed) if failed else "dbt build failed: " + " ".join(" ".join(said or lines[-5:]).split())[:600]
-    if all(map(is_loss, said)) if failed else any(map(is_loss, said)):
-        return Unavailable(f"the warehouse was lost during the build: {message}", fix=FIX)
-    return StepFailed(message, fix="mend the model or the data, commit, deploy again; live data was not touched")
-
-
-def _shown(failed: list[dict[str, Any]]) -> str:
-    shown = [
-        f"  {one['unique_id'].split('.', 2)[-1]}: {' '.join(str(one['message']).split())[:MESSAGE]}"
-        for one in failed[:5]
-    ]
-    more = f"\n  and {len(failed) - 5} more" if len(failed) > 5 else ""
-    return f"{len(failed)} of the slot's models and tests failed:\n" + "\n".join(shown) + more
-
-
-def queries_of(results: list[dict[str, Any]], slot: str) -> Queries:
-    """Return the queries that made a slot's nodes, the last one of each: dbt-snowflake tells no others."""
-    queries = Queries(tag=f"slipway:dbt:{slot}")  # as dbt/profiles.yml sets it
-    queries.note((one.get("adapter_response") or {}).get("query_id") for one in results)
-    return queries
+def _passed(results: Collection[Mapping[str, Any]]) -> int:
+    return sum(one["status"] in ("success", "pass") for one in results)

@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from slipway.adapters.dbt import DbtSlots, dbt_run, ground_of, variables
+from slipway.adapters.dbt import DbtSlots, ground_of, variables
+from slipway.adapters.dbt_process import run_to_end
 from slipway.adapters.grant import quoted
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
 from slipway.comparison import refusal
@@ -60,7 +61,8 @@ class ModelBackfills(DbtSlots):
             runs = [self._dbt(step.aside, words, progress, mark=step.mark) for words in _runs_of(step)]
             results = [one for run in runs for one in run]
             _require_built(step.request.model, results)
-            self._complete(build, self._ground(step.aside))
+            self._bucket.put_dbt_manifest(step.aside, (self._work / "target" / "manifest.json").read_bytes())
+            self._complete(step.aside, step.release, self._ground(step.aside))
         passed = sum(one["status"] in ("success", "pass") for one in results)
         return Outcome(
             summary=f"{passed} nodes and tests passed in {step.aside}, a clone of {step.slot}",
@@ -161,7 +163,7 @@ class ModelBackfills(DbtSlots):
             if mark is not None:
                 self.allow(mark)
 
-        return dbt_run(
+        return run_to_end(
             words,
             self._project,
             self._work,
@@ -185,8 +187,7 @@ class ModelBackfills(DbtSlots):
             )
         again = ("build", "--select", f"+{step.request.model}+", VIEWS, *_NEITHER)
         self._dbt(step.slot, again, progress)  # to its end: readers see the clone, which is not to stay
-        build = BuildSlot(slot=step.slot, release=step.release, clone_from=None)
-        self._complete(build, self._ground(step.slot))
+        self._complete(step.slot, step.release, self._ground(step.slot))
         self._session.change(
             f"INSERT INTO {self._marks_table} (MARK, MODEL, SLOT, ADOPTED_AT) "
             "SELECT %s, %s, %s, CURRENT_TIMESTAMP()::TIMESTAMP_NTZ",

@@ -29,7 +29,7 @@ from slipway.dependent import (
     strangers,
 )
 from slipway.errors import StepFailed
-from slipway.slot import PUBLISHED_LAYERS, schema_in
+from slipway.slot import PUBLISHED_LAYERS, schema_in, slot_named_in
 
 SHOWN = 20  # hindrances an error names
 _PART = r'(?:"(?:[^"]|"")+"|[A-Za-z_][\w$]*)'
@@ -65,6 +65,15 @@ class Dependents:
         own = [view for view in self._views(self._warehouse.analytics_database) if _is_in(view, slot)]
         found = [*hanging(self._streams(), self._tasks(), self._ground), *mixtures(own, self._ground, slot=slot)]
         _refuse((*found, *(self._strangers(live) if live else ())))
+
+    def of_slot(self, slot: str) -> tuple[Hindrance, ...]:
+        """Return what names a slot or follows a table of it, from outside of slots. No side effects."""
+        warehouse = self._warehouse
+        databases = (warehouse.raw_database, warehouse.analytics_database, warehouse.ops_database)
+        views = [view for database in databases for view in self._views(database)]
+        streams = [one for one in self._streams() if one.source[1:2] and slot_named_in(one.source[1]) == slot]
+        named = [one for one in bystanders(views, self._ground) if one.reason.endswith(f"of slot {slot}")]
+        return (*hanging(streams, (), self._ground), *named)
 
     def _strangers(self, live: str) -> tuple[Hindrance, ...]:
         marts, analytics = self._warehouse.marts_database, self._warehouse.analytics_database

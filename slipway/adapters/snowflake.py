@@ -40,6 +40,8 @@ HISTORY_TABLE = "CHANGE_HISTORY"  # schemachange's own
 DIGEST_TABLE = "SCRIPT_DIGESTS"  # with which content a script is run since when; only ever added to
 STATEMENT_TABLE = "SCRIPT_STATEMENTS"  # how far scripts came, statement by statement; only ever added to
 REHEARSAL_TABLE = "REHEARSALS"  # what passed one, by the digest of all that it depended on; only ever added to
+MOMENT_TABLE = "SLOT_MOMENTS"  # since when what changed in the live slot may be missing in another; the last counts
+QUARANTINE_TABLE = "QUARANTINE"  # what nothing needs any more, and since when, in seconds since 1970
 BOOTSTRAP_MARKER = "BOOTSTRAPPED"  # what bootstrap.sql makes last
 STATEMENT_S = 1800  # seconds one statement may take; then the connector cancels it
 
@@ -369,6 +371,8 @@ def bookkeeping(ops_database: str) -> tuple[str, ...]:
         f"ALTER TABLE {schema}.SLOTS ADD COLUMN IF NOT EXISTS PROJECT_SHA256 VARCHAR",
         f"CREATE TABLE IF NOT EXISTS {schema}.BACKFILLS "
         "(MARK VARCHAR, MODEL VARCHAR, SLOT VARCHAR, ADOPTED_AT TIMESTAMP_NTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.{MOMENT_TABLE} (SLOT VARCHAR, SINCE TIMESTAMP_LTZ)",
+        f"CREATE TABLE IF NOT EXISTS {schema}.{QUARANTINE_TABLE} (NAME VARCHAR, EPOCH_S NUMBER)",
     )
 
 

@@ -28,6 +28,7 @@ from slipway.release import Provenance, Release, Version, build_release
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CatchUpSlot,
     CompareSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -122,6 +123,7 @@ class MemoryEnvironment:
     migrations: dict[str, str] = field(default_factory=dict)
     rehearsed: set[str] = field(default_factory=set)
     complete: set[str] = field(default_factory=set)
+    caught_up: set[str] = field(default_factory=set)
     published: Published | None = None
     versions: dict[str, str] = field(default_factory=dict)  # version -> archive sha256
     pointer: Pointer | None = None
@@ -221,6 +223,14 @@ class MemoryEnvironment:
         self._count("build")
         self.complete.add(step.slot)
         return Outcome(summary="built")
+
+    def is_caught_up(self, step: CatchUpSlot) -> bool:
+        return step.slot in self.caught_up or (self.published is not None and self.published.slot == step.slot)
+
+    def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome:
+        self._count("catchup")
+        self.caught_up.add(step.slot)
+        return Outcome(summary="caught up")
 
     def is_compared(self, step: CompareSlot) -> bool:
         return self.published is not None and self.published.slot == step.slot

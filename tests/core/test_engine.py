@@ -381,7 +381,8 @@ def test_a_slot_is_compared_again_until_readers_see_it_and_never_after(
     plan = environment.plan(*second)
     die(environment, journal, plan, kind, point)
     deploy(environment, journal, *second, plan=plan)
-    assert environment.counts == {"upload": 1, "build": 1, "compare": comparisons, "publish": 1, "flip": 1}
+    assert environment.counts.pop("compare") == comparisons
+    assert environment.counts == {"upload": 1, "build": 1, "catchup": 1, "publish": 1, "flip": 1}
 
 
 def test_what_a_comparison_refuses_is_not_published_and_its_slot_stays(

@@ -17,7 +17,7 @@ from tests.ports.memory import MemoryJournal
 from .conftest import DAG_IDS, MemoryEnvironment, obstacles, release_of, version_in_staging
 from .test_engine import deploy
 
-WITH_MODEL = ("upload", "build", "compare", "publish", "flip")
+WITH_MODEL = ("upload", "build", "catchup", "compare", "publish", "flip")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def _break_an_import(environment: MemoryEnvironment) -> None:
         (_drift, ("infra",), "infra"),
         (_forget_a_script, ("rehearse", "migrate"), "migration"),
         (_lose_the_slot, ("build",), "dbt"),
-        (_publish_another, ("compare", "publish"), "dbt"),
+        (_publish_another, ("catchup", "compare", "publish"), "dbt"),
         (_break_an_import, ("flip",), "dags"),
     ],
 )
@@ -200,6 +200,7 @@ def test_a_slot_is_compared_with_the_live_one_before_it_takes_its_place(
         "rehearse",
         "migrate",
         "build",
+        "catchup",
         "compare",
         "publish",
         "flip",
@@ -318,3 +319,27 @@ def test_a_rollback_across_a_change_of_infrastructure_alone_still_has_a_lane() -
 
     assert "flip" in [step.kind for step in plan.steps]
     assert plan.lanes != ()
+
+
+def test_a_slot_catches_up_with_the_live_one_also_when_another_plan_built_it_and_never_on_the_way_back(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    first, second = release_of(), release_of({"dbt/models/finance/dim_account.sql": b"select 2"})
+    assert "catchup" not in [step.kind for step in environment.plan(first, version_in_staging(first)).steps]
+    deploy(environment, journal, first, version_in_staging(first))
+    environment.complete.add(second.slot)  # by a deployment that died before it could publish
+    plan = environment.plan(second, version_in_staging(second))
+    kinds = [step.kind for step in plan.steps]
+    assert kinds == ["upload", "catchup", "compare", "publish", "flip"]
+    back = environment.plan(second, version_in_staging(second), purpose="rollback")
+    assert "catchup" not in [step.kind for step in back.steps]
+
+
+def test_a_plan_names_what_goes_with_the_slot_it_replaces(
+    environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    first, second = release_of(), release_of({"dbt/models/finance/dim_account.sql": b"select 2"})
+    deploy(environment, journal, first, version_in_staging(first))
+    plan = environment.plan(second, version_in_staging(second), orphans=("FINANCE.OLD",))
+    build = next(step for step in plan.steps if isinstance(step, BuildSlot))
+    assert summarise(build).endswith("; gone: FINANCE.OLD")

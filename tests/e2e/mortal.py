@@ -35,6 +35,7 @@ from slipway.rollback import live_in, rollback_target
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
+    CatchUpSlot,
     CompareSlot,
     FlipPointer,
     MigrateWarehouse,
@@ -191,6 +192,12 @@ class MortalEffects:
 
     def build(self, step: BuildSlot, progress: Progress) -> Outcome:
         return self._fate.surround(step, progress, lambda tell: self._real.slots.build(step, tell))
+
+    def is_caught_up(self, step: CatchUpSlot) -> bool:
+        return self._real.slots.is_caught_up(step)
+
+    def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome:
+        return self._fate.surround(step, progress, lambda tell: self._real.slots.catch_up(step, tell))
 
     def is_compared(self, step: CompareSlot) -> bool:
         return self._real.slots.is_compared(step)

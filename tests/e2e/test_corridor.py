@@ -139,7 +139,7 @@ def test_a_change_goes_live_and_back_under_readers_and_a_run_in_flight(live: Hou
     live.write("dags/etl/probe.py", 'LIBRARY = "two"\n')
     live.commit("Models and library of the second release")
     planned = live.invoke("plan", "--env", "staging", "--json").json
-    assert [step["kind"] for step in planned["steps"]] == ["upload", "build", "compare", "publish", "flip"]
+    assert [step["kind"] for step in planned["steps"]] == ["upload", "build", "catchup", "compare", "publish", "flip"]
     assert set(planned["lanes"]) == {"dbt", "dags"}
     assert planned["blockers"] == []
     with Reader(live) as reader:

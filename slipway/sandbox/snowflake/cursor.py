@@ -52,6 +52,7 @@ _DDL = frozenset({"CREATE", "ALTER", "DROP", "UNDROP", "GRANT", "REVOKE", "COMME
 # what is understood by parsing the whole statement
 _PARSED = frozenset({"SELECT", "WITH", "(", "VALUES", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP"})
 _UNSUPPORTED = frozenset({"EXPLAIN", "UNDROP", "DESCRIBE", "DESC"})
+_WRITING = frozenset({"INSERT", "UPDATE", "DELETE", "TRUNCATE"})  # privileges that a change of rows takes
 _DML = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE"})
 
 # first word -> the modules asked in turn; one that does not know the statement returns None
@@ -177,6 +178,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         if not reader.words:
             raise error.syntax("Empty SQL statement.")
         if (answer := self._control_transaction(reader)) is not None:
+            self._keep_changes()
             return answer
         if reader.verb in ("EXECUTE", "CALL", "DECLARE", "BEGIN"):
             answer = self._ask(_HANDLERS[reader.verb], reader)
@@ -186,7 +188,9 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         self._prepare_transaction(reader.verb)
         with move.holding(self.session, reader):
             try:
-                return self._answer(reader, values)
+                answer = self._answer(reader, values)
+                self._keep_changes()
+                return answer
             except BaseException as failure:
                 if isinstance(failure, duckdb.Error) or isinstance(failure.__cause__, duckdb.Error):
                     self.session.transaction.restore(failure)
@@ -205,6 +209,13 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         else:
             return None
         return Result.status()
+
+    def _keep_changes(self) -> None:
+        """Record which tables were written, once that is committed."""
+        transaction = self.session.transaction
+        if transaction.changed and not transaction.is_open:
+            self.session.instance.registry.changed(transaction.changed)
+            transaction.changed.clear()
 
     def _prepare_transaction(self, verb: str) -> None:
         transaction = self.session.transaction
@@ -259,6 +270,9 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
             session.instance.access.require(session, "TABLE", reference.name, *reference.privileges)
             if reference.name not in session.temporary and session.instance.relation_kind(reference.name) == "VIEW":
                 session.instance.expansions.require(session, reference.name)
+        session.transaction.changed.update(
+            one.name for one in references if _WRITING & {*one.privileges} and one.name not in session.temporary
+        )
         if session.transaction.is_open:
             session.transaction.touched.update(relation.databases_behind(session, [r.name for r in references]))
 

@@ -24,6 +24,7 @@ _OWNERS = f"""
 _RELATIONS = f"""
     CREATE OR REPLACE VIEW {STORE}.relations AS
     SELECT r.*, coalesce(o.owner, 'ACCOUNTADMIN') AS owner, coalesce(o.created, {_EPOCH}) AS created,
+           greatest(coalesce(o.created, {_EPOCH}), coalesce(c.changed_on, {_EPOCH})) AS altered,
            coalesce(x.comment, '') AS note, v.definition
     FROM (
         SELECT database_name, schema_name, table_name AS name, 'TABLE' AS kind, estimated_size AS row_count, NULL AS sql
@@ -32,6 +33,7 @@ _RELATIONS = f"""
         SELECT database_name, schema_name, view_name, 'VIEW', NULL, sql FROM duckdb_views() WHERE NOT internal
     ) r
     LEFT JOIN {STORE}.owners o ON o.name = [r.database_name, r.schema_name, r.name]
+    LEFT JOIN {STORE}.changes c ON c.name = [r.database_name, r.schema_name, r.name]
     LEFT JOIN {_EXT}._fs_tables_ext x ON x.ext_table_catalog = r.database_name
         AND x.ext_table_schema = r.schema_name AND x.ext_table_name = r.name
     LEFT JOIN {STORE}.objects v ON v.kind IN ('VIEW', 'TABLE') AND v.name = [r.database_name, r.schema_name, r.name]
@@ -45,7 +47,7 @@ _TABLES = f"""
            if(definition ILIKE '%transient%', 'YES', 'NO') AS IS_TRANSIENT, NULL::VARCHAR AS CLUSTERING_KEY,
            row_count::BIGINT AS ROW_COUNT, if(kind = 'TABLE', row_count * 64, NULL)::BIGINT AS BYTES,
            if(kind = 'TABLE', 1, NULL)::BIGINT AS RETENTION_TIME, if(kind = 'TABLE', 'YES', 'NO') AS IS_INSERTABLE_INTO,
-           'YES' AS IS_TYPED, created AS CREATED, created AS LAST_ALTERED, created AS LAST_DDL, owner AS LAST_DDL_BY,
+           'YES' AS IS_TYPED, created AS CREATED, altered AS LAST_ALTERED, created AS LAST_DDL, owner AS LAST_DDL_BY,
            'NO' AS AUTO_CLUSTERING_ON, nullif(note, '') AS COMMENT, 'NO' AS IS_TEMPORARY, 'NO' AS IS_ICEBERG,
            'NO' AS IS_DYNAMIC, 'NO' AS IS_IMMUTABLE, 'NO' AS IS_HYBRID
     FROM {STORE}.relations"""

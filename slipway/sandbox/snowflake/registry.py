@@ -30,6 +30,7 @@ _TABLES = (
     "objects(kind varchar, name varchar[], definition varchar, comment varchar, created_on timestamptz)",
     "grants(privilege varchar, kind varchar, name varchar[], grantee_kind varchar, grantee varchar,"
     " grantor varchar, grant_option boolean, future boolean, created_on timestamptz)",
+    "changes(name varchar[], changed_on timestamptz)",
     "user_keys(user_name varchar, slot integer, public_key varchar)",
     INTENTS,
 )
@@ -171,6 +172,10 @@ class Registry:
                 f"WHERE name[1:{depth}] = ? AND {condition}",
                 [list(new), list(old)],
             )
+        connection.execute(
+            f"UPDATE {STORE}.changes SET name = list_concat(?, name[{depth + 1}:]) WHERE name[1:{depth}] = ?",
+            [list(new), list(old)],
+        )
         self.descriptions.move(connection, old, new)
 
     def _forget_below(self, connection: duckdb.DuckDBPyConnection, name: Name) -> None:
@@ -286,6 +291,13 @@ class Registry:
             self.inventory.add(kind, name)
             if len(name) == 3:
                 self.descriptions.write(connection, name, comment=comment, lengths=lengths)
+
+    def changed(self, names: Iterable[Name]) -> None:
+        """Record that the rows of tables changed now: INFORMATION_SCHEMA.TABLES shows it as LAST_ALTERED."""
+        with self.changing() as connection:
+            for name in names:
+                connection.execute(f"DELETE FROM {STORE}.changes WHERE name = ?", [list(name)])
+                connection.execute(f"INSERT INTO {STORE}.changes VALUES (?, now())", [list(name)])
 
     def set_comment(self, name: Name, comment: str) -> None:
         """Set the comment of a table, view, schema or database."""

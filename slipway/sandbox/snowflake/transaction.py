@@ -22,6 +22,7 @@ from typing import Any
 import duckdb
 
 from slipway.sandbox.snowflake import error
+from slipway.sandbox.snowflake.reader import Name
 
 CONFLICT_PATIENCE = 30.0  # seconds a statement waits for another transaction before it fails
 
@@ -42,6 +43,7 @@ class Transaction:
         self.is_open = False
         self._files: list[Path] = []
         self.touched: set[str] = set()
+        self.changed: set[Name] = set()  # tables whose rows were written since the last commit
         self.cause = ""  # why the transaction was ended, empty while it is sound
 
     def begin(self) -> None:
@@ -65,6 +67,7 @@ class Transaction:
         """Roll back, sound or not."""
         was_open = self.is_open and not self.cause
         self._forget()
+        self.changed.clear()
         if was_open:
             self._connection.execute("ROLLBACK")
 
