@@ -75,15 +75,21 @@ def refuse_unknown(expression: exp.Expr) -> None:
         for flattened in expression.find_all(exp.Explode):
             _refuse_flatten_options(flattened)
     for call in expression.find_all(exp.TableFromRows) if exp.TableFromRows in present else ():
-        written = call.this.name if isinstance(call.this, exp.Anonymous) else call.this.sql_name()
-        if written.upper() in _REFUSED_FUNCTIONS:
-            raise error.unsupported(f"{written.upper()}()")
+        if _function_name(call.this) in _REFUSED_FUNCTIONS:
+            raise error.unsupported(f"{_function_name(call.this)}()")
     if exp.Join in present and any(join.args.get("match_condition") for join in expression.find_all(exp.Join)):
         raise error.unsupported("ASOF JOIN")
     if exp.MatchRecognize in present:
         raise error.unsupported("MATCH_RECOGNIZE")
     if exp.Connect in present:
         raise error.unsupported("CONNECT BY")
+
+
+def _function_name(call: exp.Expr) -> str:
+    """Return the name of a function in upper case; nothing for what is no function."""
+    if isinstance(call, exp.Anonymous):
+        return str(call.name).upper()
+    return call.sql_name().upper() if isinstance(call, exp.Func) else ""
 
 
 def _refuse_flatten_options(flattened: exp.Explode) -> None:
