@@ -196,15 +196,8 @@ class Access:
             raise error.insufficient(kind, name[-1])
 
     def require_granting_future(self, session: Session, container: Name) -> None:
-        """Raise unless the role may grant on what is not there yet: MANAGE GRANTS, or ownership of a managed schema."""
-        if self.has_account_privilege(session, "MANAGE GRANTS"):
-            return
-        inside = "DATABASE" if len(container) == 1 else "SCHEMA"
-        if inside == "SCHEMA" and self.is_managed(container):
-            self.require_granting(session, inside, container)
-            return
-        self.require(session, inside, container)
-        raise error.insufficient(inside, container[-1])
+        """Raise unless the role may grant on what is not there yet: MANAGE GRANTS, or ownership of the container."""
+        self.require_granting(session, "DATABASE" if len(container) == 1 else "SCHEMA", container)
 
     def is_managed(self, schema: Name) -> bool:
         """Tell whether a schema has managed access."""

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _UNENFORCED = (exp.PrimaryKeyColumnConstraint, exp.UniqueColumnConstraint, exp.Reference)
 _TABLE_CONSTRAINTS = (exp.PrimaryKey, exp.ForeignKey, exp.UniqueColumnConstraint, exp.Constraint)
 _PARAMETERS = frozenset({"DATA_RETENTION_TIME_IN_DAYS", "MAX_DATA_EXTENSION_TIME_IN_DAYS", "CHANGE_TRACKING", "TAG"})
+
+_SECURE = re.compile(r"^(\s*CREATE\s+(?:OR\s+REPLACE\s+)?)(?:SECURE\s+)?", re.IGNORECASE)
 
 
 def handle_parsed(cursor: Cursor, expression: exp.Expr) -> Result | None:
@@ -257,9 +260,8 @@ def _set_properties(cursor: Cursor, kind: str, name: Name, reader: Reader, *, un
             reader.take("=")
             registry.set_comment(name, "" if unset else reader.value())
         elif key == "SECURE":
-            registry.put_object(
-                kind, name, ("" if unset else "CREATE SECURE VIEW ") + registry.objects.get((kind, name), "")
-            )
+            written = registry.objects.get((kind, name), "CREATE VIEW")
+            registry.put_object(kind, name, _SECURE.sub(r"\1" if unset else r"\1SECURE ", written))
         elif key in _PARAMETERS:
             break
         else:

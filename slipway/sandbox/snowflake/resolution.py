@@ -54,6 +54,7 @@ def kinds(expression: exp.Expr) -> set[type[exp.Expr]]:
 _TABLE_FUNCTIONS = frozenset(
     {"GENERATOR", "FLATTEN", "RESULT_SCAN", "SPLIT_TO_TABLE", "QUERY_HISTORY", "STRTOK_SPLIT_TO_TABLE"}
 )
+_REFUSED_FUNCTIONS = frozenset({"SPLIT_TO_TABLE", "STRTOK_SPLIT_TO_TABLE"})  # there, but not here
 
 
 def refuse_unknown(expression: exp.Expr) -> None:
@@ -73,10 +74,22 @@ def refuse_unknown(expression: exp.Expr) -> None:
     if exp.Explode in present:
         for flattened in expression.find_all(exp.Explode):
             _refuse_flatten_options(flattened)
+    for call in expression.find_all(exp.TableFromRows) if exp.TableFromRows in present else ():
+        if _function_name(call.this) in _REFUSED_FUNCTIONS:
+            raise error.unsupported(f"{_function_name(call.this)}()")
+    if exp.Join in present and any(join.args.get("match_condition") for join in expression.find_all(exp.Join)):
+        raise error.unsupported("ASOF JOIN")
     if exp.MatchRecognize in present:
         raise error.unsupported("MATCH_RECOGNIZE")
     if exp.Connect in present:
         raise error.unsupported("CONNECT BY")
+
+
+def _function_name(call: exp.Expr) -> str:
+    """Return the name of a function in upper case; nothing for what is no function."""
+    if isinstance(call, exp.Anonymous):
+        return str(call.name).upper()
+    return call.sql_name().upper() if isinstance(call, exp.Func) else ""
 
 
 def _refuse_flatten_options(flattened: exp.Explode) -> None:

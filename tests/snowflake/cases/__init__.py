@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..case import Case
 from . import (
+    account,
     clone,
     dml,
     function,
@@ -39,6 +40,7 @@ _PARTS = (
     information,
     show,
     stream,
+    account,
     load,
     scripting,
     procedure,

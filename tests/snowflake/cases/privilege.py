@@ -204,17 +204,6 @@ CASES = (
         for sql in ("SELECT COUNT(*) FROM {db}.S.LATER",)
     ),
     case(
-        "future grants take MANAGE GRANTS, even from the owner of a schema",
-        *_ROLE,
-        "GRANT CREATE SCHEMA ON DATABASE {db} TO ROLE R_{n}",
-        as_role("R_{n}", "CREATE SCHEMA {db}.MINE"),
-        as_role("R_{n}", fails("GRANT SELECT ON FUTURE TABLES IN SCHEMA {db}.MINE TO ROLE PUBLIC", DENIED)),
-        "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE R_{n}",
-        as_role("R_{n}", "GRANT SELECT ON FUTURE TABLES IN SCHEMA {db}.MINE TO ROLE PUBLIC"),
-        _END,
-        page="user-guide/security-access-control-configure",
-    ),
-    case(
         "in a schema with managed access its owner grants, and the owner of a table does not",
         *_ROLE,
         "CREATE SCHEMA M WITH MANAGED ACCESS",
