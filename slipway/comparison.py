@@ -27,6 +27,7 @@ from slipway.threshold import ComparisonRules, Measure, Thresholds
 
 EVIDENCE_BYTES = 150_000  # an event of the journal holds it, which may have 400 kB
 EVIDENCE_FINDINGS = 200
+NAMED = 5  # findings in an error
 _WIDTH = re.compile(r"NUMBER\((?P<digits>\d+),(?P<scale>\d+)\)")
 _ESTIMATE = Fraction(5, 100)  # two estimates of one number of distinct values may be that far apart
 _NOISE = Fraction(1, 10**9)  # and two sums of the same floating-point numbers, added up in another order
@@ -368,20 +369,24 @@ def refusal(comparison: Comparison) -> str:
     stopping = comparison.stopping
     places = f"{len(stopping)} place{'s' if len(stopping) > 1 else ''}"
     lines = [f"slot {comparison.slot} differs from {comparison.against}, which is live, beyond the policy in {places}:"]
-    for one in stopping[:5]:
+    for one in stopping[:NAMED]:
         relation = comparison.relation(one.difference.relation)
         why = f"explained by {', '.join(relation.because)}" if relation.because else "explained by no changed model"
         lines.append(f"  {one.sentence()}; {why}" + (f"; {relation.note}" if relation.note else ""))
-    if len(stopping) > 5:
-        lines.append(f"  and {len(stopping) - 5} more")
+    if len(stopping) > NAMED:
+        lines.append(f"  and {len(stopping) - NAMED} more")
     lines.append("live data was not touched, and the slot stays")
     return "\n".join(lines)
 
 
-def acknowledgement_lines(comparison: Comparison) -> tuple[str, ...]:
-    """Return what to add to config/policy.toml so that what stops may pass, one line each."""
+def acknowledgement_lines(comparison: Comparison, *, most: int | None = None) -> tuple[str, ...]:
+    """Return what to add to config/policy.toml so that what stops may pass, one line each.
+
+    Args:
+        most: for how many findings; for all without.
+    """
     lines: list[str] = []
-    for one in comparison.stopping[:5]:
+    for one in comparison.stopping[:most]:
         lines += ["[[comparison.acknowledgements]]", f'model = "{comparison.relation(one.difference.relation).model}"']
         if one.difference.column and one.difference.measure != "duplicates":
             lines.append(f'column = "{one.difference.column.lower()}"')

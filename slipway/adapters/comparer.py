@@ -19,7 +19,7 @@ from slipway.adapters.profile import Relation, Sample, catalog, profile, sample
 from slipway.adapters.query import Queries
 from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.snowflake import OPS_SCHEMA, Session
-from slipway.comparison import Comparison, Profile, acknowledgement_lines, compare, refusal
+from slipway.comparison import NAMED, Comparison, Profile, acknowledgement_lines, compare, refusal
 from slipway.config import Warehouse
 from slipway.errors import ConfigurationError, Differs, StepFailed
 from slipway.lineage import Project, explained, read_manifest
@@ -134,11 +134,12 @@ class SlotComparer:
         with self._sessions() as sessions:
             found = self._compared(sessions, self._sides(sessions, step.slot, step.against), progress)
         if found.stopping:
-            lines = "\n    ".join(acknowledgement_lines(found))
+            lines = "\n    ".join(acknowledgement_lines(found, most=NAMED))
+            more = "\n    and so on, as that command shows" if len(found.stopping) > NAMED else ""
             raise Differs(
                 refusal(found),
                 fix="look: invoke dbt.compare --env ENV; mend the model or the data and deploy again, or commit in "
-                f"config/policy.toml what is wanted:\n    {lines}",
+                f"config/policy.toml what is wanted:\n    {lines}{more}",
             )
         return Outcome(
             summary=found.summary(),

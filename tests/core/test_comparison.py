@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from slipway.comparison import (
     EVIDENCE_BYTES,
     EVIDENCE_FINDINGS,
+    NAMED,
     ColumnProfile,
     Comparison,
     Difference,
@@ -259,9 +260,11 @@ def test_an_acknowledgement_is_for_one_kind_of_difference_of_one_model_in_one_re
 def test_what_a_refusal_proposes_lets_exactly_that_pass() -> None:
     import tomllib
 
-    before, after = profile(nulls=0), profile(rows=500, nulls=100, sum="10.00", distinct=1, duplicates={"ID": 4})
+    before = profile(latest="2026-11-20")
+    after = profile(rows=500, nulls=100, sum="10.00", distinct=1, duplicates={"ID": 4}, latest="2026-11-01")
     refused = held(before, after)
-    assert len(refused.stopping) == 5
+    assert len(refused.stopping) == 6 > NAMED
+    assert "\n  and 1 more\n" in refusal(refused)
     proposed = tomllib.loads("\n".join(acknowledgement_lines(refused)))["comparison"]["acknowledgements"]
     assert held(before, after, acknowledgements=proposed).stopping == ()
     for left_out in range(len(proposed)):
