@@ -201,6 +201,11 @@ def test_a_sum_may_grow_with_the_rows_and_not_beyond() -> None:
     assert one.allowed == "15 %"
 
 
+def test_that_rows_were_added_lets_no_distinct_value_go_missing() -> None:
+    (one,) = held(profile(), profile(rows=1900, distinct=85), distinct_percent=10).stopping
+    assert (one.difference.measure, one.allowed) == ("distinct", "-10 %")
+
+
 def test_the_values_of_what_was_emptied_are_not_told_again() -> None:
     emptied = profile(rows=0, sum=None, distinct=0)
     assert [one.difference.measure for one in held(profile(), emptied).findings] == ["rows"]
