@@ -500,10 +500,10 @@ def _(world: World, attacker: Attacker) -> str:
 @attack("approval: given by a person in another's name")
 def _(world: World, attacker: Attacker) -> str:
     ben, chris = world.people["ben"], world.people["chris"]
-    signed_ones = (json.loads(_payload(attacker.content(key))) for key in world.approvals())
-    found = next(
-        Approval.from_mapping(one, origin="approval") for one in signed_ones if one["identity"] == ben.caller().arn
-    )
+    told = (json.loads(_payload(attacker.content(key))) for key in world.approvals())
+    approvals = (Approval.from_mapping(one, origin="approval") for one in told)
+    # Not one of two that broke the glass together: the other's stands under the name that the lie would get.
+    found = next(one for one in approvals if (one.kind, one.identity) == ("approval", ben.caller().arn))
     lie = found.model_copy(update={"user_id": chris.caller().user_id})
     return EvidenceBucket(chris.s3, attacker.evidence).approve(lie, world.approvals_key(chris))
 
