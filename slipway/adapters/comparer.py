@@ -19,8 +19,9 @@ from slipway.adapters.profile import Relation, Sample, catalog, profile, sample
 from slipway.adapters.query import Queries
 from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.snowflake import OPS_SCHEMA, Session
-from slipway.comparison import NAMED, Comparison, Profile, acknowledgement_lines, compare, refusal
+from slipway.comparison import NAMED, Comparison, acknowledgement_lines, compare, refusal
 from slipway.config import Warehouse
+from slipway.difference import Profile
 from slipway.errors import ConfigurationError, Differs, StepFailed
 from slipway.lineage import Project, explained, read_manifest
 from slipway.ports import Outcome, Progress

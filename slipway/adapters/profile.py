@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from slipway.adapters.grant import quoted
-from slipway.comparison import ColumnProfile, Profile
+from slipway.difference import ColumnProfile, Profile
 from slipway.lineage import Keys
 from slipway.slot import layers_among, schema_in
 

@@ -14,17 +14,14 @@ from slipway.comparison import (
     EVIDENCE_BYTES,
     EVIDENCE_FINDINGS,
     NAMED,
-    ColumnProfile,
     Comparison,
-    Difference,
     Finding,
-    Profile,
     acknowledgement_lines,
     compare,
-    differences,
     judge,
     refusal,
 )
+from slipway.difference import ColumnProfile, Difference, Profile, differences
 from slipway.documents import canonical, digest_of
 from slipway.threshold import Acknowledgement, ComparisonRules, Measure
 
