@@ -132,10 +132,9 @@ def _digest(nodes: Mapping[str, Node], name: str) -> str | None:
 def _node(name: str, node: Mapping[str, Any], tested: Keys, slot: str) -> Node:
     config, columns = node.get("config") or {}, node.get("columns") or {}
     layer = str(node["schema"]).upper().removesuffix(schema_in("", slot))
-    makes = bool(node.get("relation_name")) and config.get("materialized") != "ephemeral"
     return Node(
         name=str(node["name"]),
-        relation=f"{layer}.{str(node['alias']).upper()}" if makes else None,
+        relation=f"{layer}.{str(node['alias']).upper()}" if node.get("relation_name") else None,
         parents=tuple((node.get("depends_on") or {}).get("nodes") or ()),
         digest=digest_of(_decides(node, config, columns)),
         keys=tuple(dict.fromkeys((*_own_keys(node, config, columns), *tested))),

@@ -19,9 +19,10 @@ from slipway.adapters.profile import Relation, Sample, catalog, profile, sample
 from slipway.adapters.query import Queries
 from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.snowflake import OPS_SCHEMA, Session
-from slipway.comparison import Comparison, Profile, acknowledgement_lines, compare, refusal
+from slipway.comparison import NAMED, Comparison, acknowledgement_lines, compare, refusal
 from slipway.config import Warehouse
 from slipway.dbt_project import Project, explained, read_manifest
+from slipway.difference import Profile
 from slipway.errors import ConfigurationError, Differs, StepFailed
 from slipway.ports import Outcome, Progress
 from slipway.slot import PUBLISHED_LAYERS
@@ -136,11 +137,12 @@ class SlotComparer:
         with self._sessions() as sessions:
             found = self._compared(sessions, self._sides(sessions, step.slot, step.against), progress)
         if found.stopping:
-            lines = "\n    ".join(acknowledgement_lines(found))
+            lines = "\n    ".join(acknowledgement_lines(found, most=NAMED))
+            more = "\n    and so on, as that command shows" if len(found.stopping) > NAMED else ""
             raise Differs(
                 refusal(found),
                 fix="look: invoke dbt.compare --env ENV; mend the model or the data and deploy again, or commit in "
-                f"config/policy.toml what is wanted:\n    {lines}",
+                f"config/policy.toml what is wanted:\n    {lines}{more}",
             )
         return Outcome(
             summary=found.summary(),

@@ -17,8 +17,8 @@ from decimal import Decimal
 from typing import Any
 
 from slipway.adapters.grant import quoted
-from slipway.comparison import ColumnProfile, Profile
 from slipway.dbt_project import Keys
+from slipway.difference import ColumnProfile, Profile
 from slipway.slot import layers_among, schema_in
 
 UNCOUNTED = frozenset({"VARIANT", "OBJECT", "ARRAY", "GEOGRAPHY", "GEOMETRY", "VECTOR", "FILE", "MAP"})

@@ -13,17 +13,15 @@ from hypothesis import strategies as st
 from slipway.comparison import (
     EVIDENCE_BYTES,
     EVIDENCE_FINDINGS,
-    ColumnProfile,
+    NAMED,
     Comparison,
-    Difference,
     Finding,
-    Profile,
     acknowledgement_lines,
     compare,
-    differences,
     judge,
     refusal,
 )
+from slipway.difference import ColumnProfile, Difference, Profile, differences
 from slipway.documents import canonical, digest_of
 from slipway.threshold import Acknowledgement, ComparisonRules, Measure
 
@@ -200,6 +198,11 @@ def test_a_sum_may_grow_with_the_rows_and_not_beyond() -> None:
     assert one.allowed == "15 %"
 
 
+def test_that_rows_were_added_lets_no_distinct_value_go_missing() -> None:
+    (one,) = held(profile(), profile(rows=1900, distinct=85), distinct_percent=10).stopping
+    assert (one.difference.measure, one.allowed) == ("distinct", "-10 %")
+
+
 def test_the_values_of_what_was_emptied_are_not_told_again() -> None:
     emptied = profile(rows=0, sum=None, distinct=0)
     assert [one.difference.measure for one in held(profile(), emptied).findings] == ["rows"]
@@ -259,9 +262,11 @@ def test_an_acknowledgement_is_for_one_kind_of_difference_of_one_model_in_one_re
 def test_what_a_refusal_proposes_lets_exactly_that_pass() -> None:
     import tomllib
 
-    before, after = profile(nulls=0), profile(rows=500, nulls=100, sum="10.00", distinct=1, duplicates={"ID": 4})
+    before = profile(latest="2026-11-20")
+    after = profile(rows=500, nulls=100, sum="10.00", distinct=1, duplicates={"ID": 4}, latest="2026-11-01")
     refused = held(before, after)
-    assert len(refused.stopping) == 5
+    assert len(refused.stopping) == 6 > NAMED
+    assert "\n  and 1 more\n" in refusal(refused)
     proposed = tomllib.loads("\n".join(acknowledgement_lines(refused)))["comparison"]["acknowledgements"]
     assert held(before, after, acknowledgements=proposed).stopping == ()
     for left_out in range(len(proposed)):

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from slipway.adapters.profile import Cell, Row, Sample
-from slipway.comparison import ColumnProfile, Comparison, Profile, compare
+from slipway.comparison import Comparison, compare
+from slipway.difference import ColumnProfile, Profile
 from slipway.render_comparison import comparison_document, comparison_markdown, show_comparison
 from slipway.threshold import ComparisonRules
 

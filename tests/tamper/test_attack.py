@@ -235,7 +235,8 @@ def _(world: World, attacker: Attacker) -> str:
     events = world.events()
     told = events[40].model_copy(update={"data": {**events[40].data, "note": "all went well"}})
     attacker.rewrite([told, *events[41:]], previous=events[39].sha256, first=41)
-    return bundle_key(events[40].deployment, 48)
+    end = max(one.seq for one in events if one.deployment == told.deployment)
+    return bundle_key(told.deployment, end)
 
 
 @attack("journal: rewritten from the beginning, every digest made anew")
@@ -498,9 +499,12 @@ def _(world: World, attacker: Attacker) -> str:
 
 @attack("approval: given by a person in another's name")
 def _(world: World, attacker: Attacker) -> str:
-    found = Approval.from_mapping(json.loads(_payload(attacker.content(world.approvals()[0]))), origin="approval")
-    chris = world.people["chris"]
-    lie = found.model_copy(update={"user_id": chris.caller().user_id})  # identity: ben's
+    ben, chris = world.people["ben"], world.people["chris"]
+    told = (json.loads(_payload(attacker.content(key))) for key in world.approvals())
+    approvals = (Approval.from_mapping(one, origin="approval") for one in told)
+    # Not one of two that broke the glass together: the other's stands under the name that the lie would get.
+    found = next(one for one in approvals if (one.kind, one.identity) == ("approval", ben.caller().arn))
+    lie = found.model_copy(update={"user_id": chris.caller().user_id})
     return EvidenceBucket(chris.s3, attacker.evidence).approve(lie, world.approvals_key(chris))
 
 
