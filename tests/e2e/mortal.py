@@ -158,10 +158,14 @@ class Fate:
 
 
 class MortalEffects:
-    """Every port that changes something, around the real ones; implements all of `ports.Effects`."""
+    """Every port that changes something, around the real ones; implements all of `ports.Effects`.
 
-    def __init__(self, real: Effects, fate: Fate) -> None:
-        self._real, self._fate = real, fate
+    Args:
+        write_to: writes to a slot as a pipeline would, once, so that there is something to catch up with.
+    """
+
+    def __init__(self, real: Effects, fate: Fate, write_to: Callable[[str], None]) -> None:
+        self._real, self._fate, self._write_to, self._wrote = real, fate, write_to, False
 
     def is_applied(self, step: ApplyInfrastructure) -> bool:
         return self._real.infrastructure.is_applied(step)
@@ -194,6 +198,9 @@ class MortalEffects:
         return self._fate.surround(step, progress, lambda tell: self._real.slots.build(step, tell))
 
     def is_caught_up(self, step: CatchUpSlot) -> bool:
+        if not self._wrote:
+            self._wrote = True
+            self._write_to(step.follows)
         return self._real.slots.is_caught_up(step)
 
     def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome:
@@ -224,10 +231,24 @@ class MortalOperation(Operation):
     def __init__(self, living: Operation, fate: Fate) -> None:
         super().__init__(living.site, living.release, living.version, living.commits)
         self._fate = fate
+        self._mortal: MortalEffects | None = None
+
+    def _write_to(self, slot: str) -> None:
+        """Write what is there already to a table of a slot: the warehouse only knows that it was written to."""
+        session, analytics = self.site.session, self.site.environment.warehouse.analytics_database
+        schema, table, column = session.rows(
+            f"SELECT C.TABLE_SCHEMA, C.TABLE_NAME, C.COLUMN_NAME FROM {analytics}.INFORMATION_SCHEMA.COLUMNS C "
+            f"JOIN {analytics}.INFORMATION_SCHEMA.TABLES T ON T.TABLE_SCHEMA = C.TABLE_SCHEMA "
+            "AND T.TABLE_NAME = C.TABLE_NAME WHERE T.TABLE_TYPE = 'BASE TABLE' AND T.ROW_COUNT > 0 "
+            "AND C.TABLE_SCHEMA = %s ORDER BY 2, 3 LIMIT 1",
+            [f"FINANCE__{slot}"],
+        )[0]
+        session.rows(f'UPDATE {analytics}.{schema}.{table} SET "{column}" = "{column}"')
 
     def effects(self) -> Effects:
         """Return every port that changes something, each under the same fate."""
-        mortal = MortalEffects(super().effects(), self._fate)
+        self._mortal = self._mortal or MortalEffects(super().effects(), self._fate, self._write_to)
+        mortal = self._mortal
         return Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal)
 
 

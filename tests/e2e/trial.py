@@ -174,7 +174,9 @@ class Trials:
         if said.code:
             result.problems.append(f"the next command ended with {said.code}: {said.err[-2000:]}")
         is_inside = cell.row == "infra" and (cell.column in SHARES or cell.column == "last word")
-        result.problems += self.problems(cell.purpose, before, plan=plan, more_serials=is_inside)
+        # What dies while the slot catches up leaves one that is not complete, which is built anew.
+        repeated = REPEATED | {"build"} if cell.row == "catchup" else REPEATED
+        result.problems += self.problems(cell.purpose, before, plan=plan, more_serials=is_inside, repeated=repeated)
 
     def _go_on(self, cell: Cell, plan: str) -> Said:
         """Give the command again. A rollback that was done and signed is over: another would go back further."""
@@ -249,12 +251,21 @@ class Trials:
 
     # ---- what must be true -----------------------------------------------------------------------------------------
 
-    def problems(self, purpose: Purpose, before: Snapshot, *, plan: str = "", more_serials: bool = False) -> list[str]:
+    def problems(
+        self,
+        purpose: Purpose,
+        before: Snapshot,
+        *,
+        plan: str = "",
+        more_serials: bool = False,
+        repeated: frozenset[StepKind] = REPEATED,
+    ) -> list[str]:
         """Return what is not as it would be if nobody had disturbed the last deployment; nothing when it converged.
 
         Args:
             plan: that it had to be done by, if any.
             more_serials: whether Terraform, cut short, may have written its state more often.
+            repeated: kinds of steps that may have been done more than once.
         """
         wanted, after = self.undisturbed(purpose), self.now()
         found = snapshot.difference(before, after).against(wanted.difference)
@@ -264,10 +275,12 @@ class Trials:
         with open_site(self.house.root, "staging", start=False) as site:
             events = site.journal.events()
             found += [f"{one.where} {one.what}" for one in Record(site).audit().findings]
-        return [*found, *_journal_problems(fold(events)[-1], purpose, wanted, plan)]
+        return [*found, *_journal_problems(fold(events)[-1], purpose, wanted, plan, repeated)]
 
 
-def _journal_problems(last: Deployment, purpose: Purpose, wanted: Undisturbed, plan: str) -> Iterator[str]:
+def _journal_problems(
+    last: Deployment, purpose: Purpose, wanted: Undisturbed, plan: str, repeated: frozenset[StepKind]
+) -> Iterator[str]:
     """Yield what the journal says of the last deployment that it does not say of an undisturbed one."""
     if (last.purpose, last.state) != (purpose, "succeeded"):
         yield f"the last deployment is a {last.purpose} that is {last.state}"
@@ -276,7 +289,7 @@ def _journal_problems(last: Deployment, purpose: Purpose, wanted: Undisturbed, p
         yield f"its steps are {', '.join(ends)}"
     yield from (f"{kind} is {state}" for kind, state in ends.items() if state not in ("done", "found done"))
     done = Counter(step.kind for step in last.steps if step.state == "done")
-    yield from (f"{kind} was done {count} times" for kind, count in done.items() if count > 1 and kind not in REPEATED)
+    yield from (f"{kind} was done {count} times" for kind, count in done.items() if count > 1 and kind not in repeated)
     if plan and last.plan != plan:
         yield f"it was done by plan {last.plan[:12]}, not by {plan[:12]}"
 
