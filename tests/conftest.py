@@ -22,7 +22,10 @@ KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "USER", "VIRTUAL_ENV", "TERM")
 KEPT_PREFIXES = ("SSL_", "PIP_", "UV_", "TF_", "REQUESTS_", "LC_", "COVERAGE_", "PYTEST_", "XDG_")
 # The houses of tests/e2e, built at the same time when there are workers; in each a fresh one first, then what finds it
 # deployed.
-HOUSES = (("corridor", "comparison", "mistakes", "canary"), ("prod", "kill", "stop", "outage"))
+HOUSES = (
+    ("corridor", "backfill", "comparison", "mistakes", "canary"),
+    ("prod", "migration", "kill", "stop", "outage"),
+)
 FIRST = ("e2e", "airflow")  # the longest first, so that no worker ends with one of them alone
 # A shell without job control has what it starts in the background ignore SIGINT, and so does all that this starts:
 # tests that interrupt a process would wait for ever.
