@@ -226,4 +226,9 @@ def _slots_aside(site: Site) -> frozenset[str]:
     last = next(reversed(site.history()), None)
     if last is None or last.purpose != "backfill" or last.state == "succeeded":
         return frozenset()
-    return frozenset(step.aside for step in site.bucket.plan(last.plan).steps if isinstance(step, AdoptModel))
+    return frozenset(slots_aside(site.bucket.plan(last.plan)))
+
+
+def slots_aside(plan: Plan) -> tuple[str, ...]:
+    """Return the slots that a plan builds aside."""
+    return tuple(step.aside for step in plan.steps if isinstance(step, AdoptModel))

@@ -68,11 +68,13 @@ class Use:
     Attributes:
         history: deployments, oldest first.
         pinned: versions that open runs are pinned to.
+        asides: deployment -> slots that its plan builds aside, of backfills.
     """
 
     history: Sequence[Deployment]
     live: Live
     pinned: Collection[str] = ()
+    asides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +106,7 @@ def retain(holdings: Holdings, use: Use, rules: RetentionRules, *, now: datetime
     kept: dict[str, str] = {}
     for name, why in (*_slots_in_use(use, rules, now), *_databases_in_use(holdings, use)):
         kept.setdefault(name, why)
-    present = {*holdings.slots, *holdings.databases}
+    present = {*_own(holdings.slots, use), *holdings.databases}
     quarantined = holdings.quarantined
     until = {
         name: quarantined[name] + timedelta(days=rules.quarantine_days)
@@ -120,6 +122,12 @@ def retain(holdings: Holdings, use: Use, rules: RetentionRules, *, now: datetime
     )
 
 
+def _own(slots: Collection[str], use: Use) -> set[str]:
+    """Return the slots that some deployment made; what somebody else called like one is left alone."""
+    made = {one.slot for one in use.history}.union(*use.asides.values())
+    return {one for one in slots if one in made}
+
+
 def _slots_in_use(use: Use, rules: RetentionRules, now: datetime) -> Iterator[tuple[str, str]]:
     """Yield slots and why they are kept, the weightiest reason first."""
     slot_of = {one.version: one.slot for one in use.history}
@@ -130,6 +138,8 @@ def _slots_in_use(use: Use, rules: RetentionRules, now: datetime) -> Iterator[tu
     last = use.history[-1] if use.history else None
     if last is not None and last.state != "succeeded":
         yield last.slot, f"{last.id} did not end well and may be gone on with"
+        for slot in use.asides.get(last.id, ()):
+            yield slot, f"{last.id} builds it aside"
         if last.replaces in slot_of:
             yield slot_of[last.replaces], f"{last.id} was to replace it"
     for version in sorted(use.pinned):

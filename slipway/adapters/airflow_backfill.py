@@ -221,10 +221,10 @@ class AirflowBackfills:
             self.unpause(active)
 
     def _look_at(self, active: AirflowBackfill, step: BackfillDates, runs: Collection[RunFact]) -> None:
-        """End the backfill when its runs are over; raise when it is somebody else's, or paused.
+        """End the backfill when its runs are over; raise when it is somebody else's, or paused, whosever it is.
 
         One that another plan of Slipway's left behind is nobody's any more, since this one holds the environment: it
-        goes on to its end first.
+        goes on to its end first. One that was paused was paused for a reason.
         """
         if active.mark is None:
             raise Blocked(
@@ -235,7 +235,10 @@ class AirflowBackfills:
             )
         if active.mark != step.mark:
             if active.is_paused:
-                self.unpause(active)
+                raise Blocked(
+                    f"another backfill of {active.dag_id} is paused in Airflow: number {active.id}",
+                    fix=f"end it: invoke backfill.cancel --env ENV --dag {active.dag_id}",
+                )
             return
         if active.is_paused:
             raise Interrupted(

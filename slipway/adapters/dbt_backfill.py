@@ -28,7 +28,7 @@ from slipway.comparison import refusal
 from slipway.errors import StepFailed
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
-from slipway.step import AdoptModel, BuildSlot, PublishSlot, RebuildModel
+from slipway.step import AdoptModel, BuildSlot, CatchUpSlot, PublishSlot, RebuildModel
 
 VIEWS = "config.materialized:view"
 _NEITHER = ("--exclude-resource-type", "unit_test", "snapshot")  # they test code; they keep what cannot be had again
@@ -40,8 +40,12 @@ class ModelBackfills(DbtSlots):
     allow: Callable[[str], None] = staticmethod(lambda mark: None)  # raises what must end a build
 
     def is_rebuilt(self, step: RebuildModel) -> bool:
-        """Probe: the clone was built to the end with every test passed, or was taken over already."""
-        return step.aside in self._facts.read().complete_slots or self._is_taken_over(step.mark)
+        """Probe: the clone was built to the end with every test passed, and nothing was written to the slot since it
+        was cloned unless readers see the clone already; or it was taken over."""
+        if self._is_taken_over(step.mark):
+            return True
+        is_complete = step.aside in self._facts.read().complete_slots
+        return is_complete and (self._seen() == step.aside or not self._is_behind(step))
 
     def rebuild(self, step: RebuildModel, progress: Progress) -> Outcome:
         """Build the model in a clone of the published slot; one that was begun is begun anew.
@@ -57,11 +61,14 @@ class ModelBackfills(DbtSlots):
             self._require_seen(step.slot)
             self._refuse_published(build)
             self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
+            moment = self._now()
             self._prepare(build, progress)
             runs = [self._dbt(step.aside, words, progress, mark=step.mark) for words in _runs_of(step)]
             results = [one for run in runs for one in run]
             _require_built(step.request.model, results)
             self._bucket.put_dbt_manifest(step.aside, (self._work / "target" / "manifest.json").read_bytes())
+            self._session.change(f"DELETE FROM {self._moments_table} WHERE SLOT = %s", [step.aside])
+            self._note_moment(step.aside, moment)
             self._complete(step.aside, step.release, self._ground(step.aside))
         passed = sum(one["status"] in ("success", "pass") for one in results)
         return Outcome(
@@ -98,6 +105,7 @@ class ModelBackfills(DbtSlots):
                     self._require_seen(step.slot)
                     progress(f"comparing {step.aside} with {step.slot}")
                     compared = self._compared(step, progress)
+                    self._refuse_behind(step)
                     show = PublishSlot(slot=step.aside, release=step.release, replaces=step.slot)
                     self._publisher.publish(show, progress)
                 self._take_over(step, progress)
@@ -128,6 +136,18 @@ class ModelBackfills(DbtSlots):
     @property
     def _analytics(self) -> str:
         return self._environment.warehouse.analytics_database
+
+    def _is_behind(self, step: RebuildModel | AdoptModel) -> bool:
+        """Return whether the slot that readers see was written to since its clone was begun."""
+        return bool(self._behind(CatchUpSlot(slot=step.aside, release=step.release, follows=step.slot)))
+
+    def _refuse_behind(self, step: AdoptModel) -> None:
+        if self._is_behind(step):
+            raise StepFailed(
+                f"slot {step.slot} was written to since {step.aside} was cloned from it, by a scheduled build perhaps; "
+                "readers see what they saw",
+                fix="give the same command again: the clone is built anew",
+            )
 
     def _seen(self) -> str | None:
         live = self._facts.published()

@@ -59,7 +59,20 @@ class ScriptRunner:
     def standings(self) -> dict[str, Standing]:
         """Return how far every script came that is not whole; those of which something may stand."""
         found = {script: standing_of(marks) for script, marks in self.journal.marks().items()}
-        return {script: standing for script, standing in found.items() if standing.is_half}
+        half = {script: standing for script, standing in found.items() if standing.is_half}
+        return {script: standing for script, standing in half.items() if not self._is_recorded(script, standing)}
+
+    def _is_recorded(self, name: str, standing: Standing) -> bool:
+        """Return whether all of a script stands and the history says so: only the last mark of it is missing, because
+        the process died before it."""
+        if standing.doubt is not None or standing.is_undoing:
+            return False
+        if not (self._migrations / SCRIPTS_FOLDER / name).exists():
+            return False
+        if len(standing.done) != self.read(SCRIPTS_FOLDER, name).count:
+            return False
+        statement = f"SELECT 1 FROM {self._history} WHERE STATUS = 'Success' AND SCRIPT = %s"
+        return bool(self._session.rows(statement, [name]))
 
     def apply(self, name: str, tag: str, progress: Progress) -> None:
         """Run what is left of a script and record it.

@@ -12,8 +12,9 @@ from invoke import Context, task
 from slipway import backfill_report as told
 from slipway import render
 from slipway.adapters.airflow_backfill import AirflowBackfills
+from slipway.adapters.git import Git
 from slipway.adapters.wish import leave_wish
-from slipway.backfill_operation import Request, marks_of, operate_on_live, request_of
+from slipway.backfill_operation import Request, marks_of, operate_on_live, request_of, slots_aside
 from slipway.deployment import Deployment
 from slipway.errors import Blocked, ConfigurationError
 from slipway.launch import Order, judge, launch
@@ -110,6 +111,7 @@ def run(
         raise ConfigurationError(
             "a plan says all of it: --plan goes with --env and --json alone", fix="leave the rest out"
         )
+    _refuse_uncommitted_rules()
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
         reviewed = site.bucket.plan(plan) if plan else None
@@ -184,6 +186,7 @@ def cancel(_: Context, env: str, dag: str = "") -> None:
             said = f"backfill {active.id} of {dag}"
         else:
             one, planned, held = _open_backfill(site)
+            _refuse_between_swaps(site, planned)
             for mark in marks_of(planned):
                 leave_wish(site.bucket, mark, "cancel", by=site.who())
             _on_active(site, planned, held.end)
@@ -238,6 +241,24 @@ def _open_backfill(site: Site) -> tuple[Deployment, Plan, AirflowBackfills]:
             "no backfill is being run, and none waits to be gone on with", fix="invoke backfill.status --env ENV"
         )
     return last, site.bucket.plan(last.plan), AirflowBackfills(site.airflow)
+
+
+def _refuse_uncommitted_rules() -> None:
+    """Raise when what judges a backfill is not committed: nobody has seen it."""
+    if dirty := [path for path in Git(PROJECT).dirty_files() if path.startswith("config/")]:
+        raise ConfigurationError(
+            f"not committed, and what judges it: {', '.join(dirty)}", fix="git commit, or git stash"
+        )
+
+
+def _refuse_between_swaps(site: Site, planned: Plan) -> None:
+    """Raise when readers see what was built aside: that is to be ended, not left."""
+    shown = site.warehouse.published()
+    if shown is not None and shown.slot in slots_aside(planned):
+        raise Blocked(
+            f"readers see {shown.slot}, which was built aside: its tables are to be taken over first",
+            fix=f"invoke backfill.run --env {site.environment.name} --plan {short(planned.id)} ends it",
+        )
 
 
 def _on_active(site: Site, planned: Plan, act: Callable[[Any], None]) -> None:

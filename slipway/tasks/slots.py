@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,9 @@ from invoke import Context, task
 from slipway import render
 from slipway.adapters.dependents import Dependents
 from slipway.adapters.janitor import Janitor
+from slipway.backfill_operation import slots_aside
 from slipway.deployment import fold
+from slipway.errors import StepFailed, Unavailable
 from slipway.observation import Observation
 from slipway.operation import databases_elsewhere, open_site
 from slipway.record import Record
@@ -84,9 +86,22 @@ def carry_out(site: Site, *, tell: Callable[[str], None]) -> Retention:
         janitor = _janitor(site)
         janitor.release(found.release)
         janitor.quarantine(found.quarantine, now=now)
-        for name in found.drop:
-            tell(f"{name}: {janitor.drop(name)} dropped")
+        _drop(janitor, found.drop, tell)
         return found
+
+
+def _drop(janitor: Janitor, names: Iterable[str], tell: Callable[[str], None]) -> None:
+    """Drop what may go; what something hangs on stays, stops no other, and is raised in the end."""
+    left: list[StepFailed] = []
+    for name in names:
+        try:
+            tell(f"{name}: {janitor.drop(name)} dropped")
+        except Unavailable:
+            raise
+        except StepFailed as error:
+            left.append(error)
+    if left:
+        raise StepFailed("\n  ".join(one.message for one in left), fix=left[0].fix)
 
 
 def document_of(environment: str, retention: Retention) -> dict[str, Any]:
@@ -103,7 +118,9 @@ def document_of(environment: str, retention: Retention) -> dict[str, Any]:
 
 def _use(site: Site, seen: Observation) -> Use:
     pinned = {run.version for run in seen.orchestrator.open_runs if run.version}
-    return Use(history=fold(site.journal.events()), live=live_in(seen), pinned=tuple(sorted(pinned)))
+    history = fold(site.journal.events())
+    asides = {one.id: slots_aside(site.bucket.plan(one.plan)) for one in history if one.purpose == "backfill"}
+    return Use(history=history, live=live_in(seen), pinned=tuple(sorted(pinned)), asides=asides)
 
 
 def _janitor(site: Site) -> Janitor:

@@ -83,6 +83,20 @@ def test_what_an_unfinished_deployment_names_is_kept(state: str) -> None:
     assert {"A", "E", "M__NEXT"} <= set(found.kept)
 
 
+def test_what_an_unfinished_backfill_builds_aside_is_kept_and_goes_when_it_is_over() -> None:
+    last = deployment(9, "D", at=START, state="failed", purpose="backfill")
+    use = Use(history=(*line("A", "D"), last), live=live_on("D"), asides={"d-9": ("X",)})
+    assert "d-9 builds it aside" in retain(Holdings(slots="ADX"), use, RULES, now=START).kept["X"]
+    over = replace(use, history=(*line("A", "D"), replace(last, state="succeeded")))
+    assert retain(Holdings(slots="ADX"), over, RULES, now=START).quarantine == ("X",)
+
+
+def test_what_only_looks_like_a_slot_is_left_alone() -> None:
+    use = Use(history=line("A", "B"), live=live_on("B"))
+    found = retain(Holdings(slots=["A", "B", "20261101"]), use, RULES, now=START + timedelta(days=90))
+    assert "20261101" not in {*found.kept, *found.quarantine, *found.drop}
+
+
 def test_an_open_run_keeps_the_slot_it_builds() -> None:
     use = Use(history=line("A", "B", "C", "D"), live=live_on("D"), pinned=["v-A"])
     assert "pinned to v-A" in retain(Holdings(slots="ABCD"), use, RULES, now=START + timedelta(days=90)).kept["A"]

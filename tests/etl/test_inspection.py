@@ -20,6 +20,7 @@ STRICT = catalog.SETTLEMENT_FILES
 LENIENT = replace(STRICT, source=replace(STRICT.drop, tolerance=Tolerance(faulty_percent=100)))
 HEADER = STRICT.header
 LINE = "visa,2026-03-01,VISA-1,T1,10.00,0.05,9.95,EUR"
+WHOLE = gzip.compress(f"{HEADER}\n{LINE}\n".encode(), mtime=0)
 
 
 def judged(*lines: str, dataset: Dataset = LENIENT, end: str = "\n") -> Inspection:
@@ -62,7 +63,11 @@ def test_a_file_without_lines_counts_as_none() -> None:
         (b"", "f.csv.gz", "the file is empty, 0 bytes"),
         (f"{HEADER}\n{LINE}".encode(), "f.csv", "the last line does not end: the file may be cut off"),
         (gzip.compress(f"{HEADER}\n{LINE}\n".encode(), mtime=0)[:-9], "f.csv.gz", "not a whole gzip file: "),
-        (gzip.compress(f"{HEADER}\n{LINE}\n".encode(), mtime=0)[:-4] + b"\0\0\0\0", "f.csv.gz", "not a whole gzip file: "),
+        (
+            gzip.compress(f"{HEADER}\n{LINE}\n".encode(), mtime=0)[:-4] + b"\0\0\0\0",
+            "f.csv.gz",
+            "not a whole gzip file: ",
+        ),
         (f"{HEADER}\n{LINE}\n".encode(), "f.csv.gz", "not a whole gzip file: "),
         (gzip.compress(b"", mtime=0), "f.csv.gz", "line 1: expected the header scheme,"),
         (b"a,b\n1,2\n", "f.csv", "line 1: expected the header scheme,"),

@@ -193,6 +193,14 @@ def test_a_script_that_was_applied_whole_and_taken_back_runs_whole_again(six: Si
     six.require_done()
 
 
+def test_a_script_whose_process_died_before_its_last_mark_is_no_half_one(six: Six) -> None:
+    six.apply()
+    table = f"{six.place.database('OPS')}.SLIPWAY.SCRIPT_STATEMENTS"
+    six.place.deployer.run(f"DELETE FROM {table} WHERE WORD = 'applied'")
+    six.require_done()
+    assert six.runner().standings() == {}
+
+
 def test_an_undo_that_did_not_end_is_ended_before_the_script_runs_again(six: Six) -> None:
     six.apply()
     second = UNDO[1].replace("{{ raw_database }}", six.place.database("RAW"))
