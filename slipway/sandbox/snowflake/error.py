@@ -80,6 +80,15 @@ def dependent_grant(privilege: str, name: str, role: str) -> ProgrammingError:
     )
 
 
+def no_privilege_of(kind: str, privilege: str) -> ProgrammingError:
+    """Return the error of a privilege that this kind of object does not have."""
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nInvalid object type '{kind.replace(' ', '_')}' for privilege '{privilege}'.",
+        errno=3008,
+        sqlstate="42601",
+    )
+
+
 def task_not_executable() -> ProgrammingError:
     """Return the refusal to resume a task whose owner may not run tasks."""
     return ProgrammingError(
