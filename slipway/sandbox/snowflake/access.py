@@ -130,10 +130,7 @@ class Access:
         if "ACCOUNTADMIN" in roles or not self.is_role(role):
             return True
         wanted = (("DATABASE", name[:1], "USAGE"), ("SCHEMA", name[:2], "USAGE"), ("TABLE", name, "SELECT"))
-        for kind, place, privilege in wanted:
-            if not self._held_by(roles, kind, place) & {privilege, "OWNERSHIP"}:
-                return False
-        return True
+        return all(self._held_by(roles, kind, place) & {privilege, "OWNERSHIP"} for kind, place, privilege in wanted)
 
     def may_see(self, session: Session, kind: str, name: Name) -> bool:
         """Tell whether the role holds anything on the object, or on something in a database or schema."""
