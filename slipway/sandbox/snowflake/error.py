@@ -17,6 +17,15 @@ TRANSACTION_ABORTED = 90100
 LOCK_CONFLICT = 625
 
 
+class UnrecognisedError(ProgrammingError):
+    """An error that an account may not give at all: what is unknown here, or DuckDB's word for something."""
+
+
+def is_final(failure: Error) -> bool:
+    """Tell whether no handler of a block may catch an error, lest the block take another branch than on an account."""
+    return failure.errno == UNSUPPORTED or isinstance(failure, UnrecognisedError)
+
+
 def syntax(detail: str) -> ProgrammingError:
     """Return the error for a statement that cannot be parsed."""
     return ProgrammingError(msg=f"SQL compilation error:\n{detail}", errno=1003, sqlstate="42000")
@@ -154,10 +163,17 @@ def unknown_function(name: str) -> ProgrammingError:
     word = name.upper()
     if word.startswith("SYSTEM$") or word in ("GET_DDL", "GET_PRESIGNED_URL", "GET_STAGE_LOCATION"):
         return unsupported(f"{word}()")
-    return ProgrammingError(
+    return UnrecognisedError(
         msg=f"SQL compilation error:\nUnknown function {word}, or one the embedded Snowflake does not have.",
         errno=2140,
         sqlstate="42601",
+    )
+
+
+def unknown_procedure(name: str) -> ProgrammingError:
+    """Return the error of a CALL of what is not there or may not be called."""
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nUnknown function {name.upper()}", errno=2140, sqlstate="42601"
     )
 
 
@@ -208,7 +224,7 @@ def _translate_catalog(failure: duckdb.Error) -> ProgrammingError:
         if "Function" in text:
             return unknown_function(name)
         return missing("Schema" if "Schema" in text else "Object", name)
-    return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2003, sqlstate="42S02")
+    return UnrecognisedError(msg=f"SQL compilation error:\n{text}", errno=2003, sqlstate="42S02")
 
 
 _GROUPED = re.compile(r'column "([^"]+)" must appear in the GROUP BY')
@@ -242,7 +258,7 @@ def _translate_binder(failure: duckdb.Error) -> ProgrammingError:
         )
     if found := re.search(r'Catalog "([^"]+)" does not exist', text):
         return missing("Database", found.group(1))
-    return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2043, sqlstate="42601")
+    return UnrecognisedError(msg=f"SQL compilation error:\n{text}", errno=2043, sqlstate="42601")
 
 
 _TOO_LONG = re.compile(r"String '.*' is too long and would be truncated", re.DOTALL)
@@ -285,7 +301,7 @@ def _translate_duckdb(failure: duckdb.Error) -> Error:
         return ProgrammingError(msg="Division by zero", errno=100051, sqlstate="22012")
     if isinstance(failure, duckdb.NotImplementedException):
         return unsupported(text)
-    return ProgrammingError(msg=f"{type(failure).__name__}: {text}", errno=100132, sqlstate="P0000")
+    return UnrecognisedError(msg=f"{type(failure).__name__}: {text}", errno=100132, sqlstate="P0000")
 
 
 def is_conflict(failure: BaseException) -> bool:

@@ -262,6 +262,23 @@ CASES = (
         page="sql-reference/sql/create-pipe",
     ),
     case(
+        "no handler hides a function the embedded Snowflake does not know, however deep it is called",
+        fails("BEGIN SELECT NO_SUCH_FUNCTION(1); EXCEPTION WHEN OTHER THEN RETURN 'hidden'; END", 2140, "NO_SUCH"),
+        fails(
+            "BEGIN RETURN NO_SUCH_FUNCTION(1); EXCEPTION WHEN EXPRESSION_ERROR THEN RETURN 'hidden'; END",
+            2140,
+            "NO_SUCH",
+        ),
+        "CREATE PROCEDURE P() RETURNS INT AS BEGIN RETURN NO_SUCH_FUNCTION(1); END",
+        fails("BEGIN CALL P(); EXCEPTION WHEN OTHER THEN RETURN 'hidden'; END", 2140, "NO_SUCH"),
+        page=f"{_GUIDE}exceptions",
+    ),
+    case(
+        "a procedure that is not there is an exception",
+        value("BEGIN CALL NO_SUCH_PROCEDURE(); EXCEPTION WHEN OTHER THEN RETURN SQLCODE; END", 2140),
+        page=f"{_GUIDE}exceptions",
+    ),
+    case(
         "SQLROWCOUNT, SQLFOUND and SQLNOTFOUND tell of the last change",
         value(
             "BEGIN UPDATE T SET V = 'q'; RETURN SQLROWCOUNT || ' ' || SQLFOUND || ' ' || SQLNOTFOUND; END",
