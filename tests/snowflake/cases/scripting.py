@@ -223,6 +223,18 @@ CASES = (
         page=f"{_REFERENCE}raise",
     ),
     case(
+        "an exception of one's own has a number from -20999 to -20000",
+        *(
+            value(f"DECLARE E EXCEPTION ({n}, 'x'); BEGIN RAISE E; EXCEPTION WHEN E THEN RETURN SQLCODE; END", n)
+            for n in (-20000, -20999)
+        ),
+        *(
+            fails(f"DECLARE E EXCEPTION ({n}, 'x'); BEGIN RETURN 1; END", 1003, str(n))
+            for n in (-10000, -19999, -21000, 20000)
+        ),
+        page=f"{_GUIDE}exceptions",
+    ),
+    case(
         "an exception nobody catches fails with its number and place",
         fails(
             "EXECUTE IMMEDIATE $$\nDECLARE\n  MY_EXCEPTION EXCEPTION (-20002, 'Raised MY_EXCEPTION.');\nBEGIN\n"
