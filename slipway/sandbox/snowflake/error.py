@@ -17,7 +17,7 @@ TRANSACTION_ABORTED = 90100
 LOCK_CONFLICT = 625
 
 
-class UnrecognisedError(ProgrammingError):
+class UnrecognisedError(ProgrammingError):  # type: ignore[misc]  # the connector is not typed here
     """An error that an account may not give at all: what is unknown here, or DuckDB's word for something."""
 
 
@@ -103,6 +103,39 @@ def task_not_executable() -> ProgrammingError:
     return ProgrammingError(
         msg="Cannot execute task , EXECUTE TASK privilege must be granted to owner role", errno=91089, sqlstate="23001"
     )
+
+
+def _unchanged(column: str, old: str, new: str, reason: str, number: int) -> ProgrammingError:
+    return ProgrammingError(
+        msg=f"SQL compilation error:\ncannot change column {column} from type {old} to {new}{reason}",
+        errno=number,
+        sqlstate="22000",
+    )
+
+
+def not_convertible(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to give a column a type of another kind."""
+    return _unchanged(column, old, new, "", 2108)
+
+
+def not_shortened(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to make a text column shorter."""
+    return _unchanged(column, old, new, " because reducing the byte-length of a varchar is not supported.", 40050)
+
+
+def not_rescaled(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to change the scale of a number."""
+    return _unchanged(column, old, new, " because changing the scale of a number is not supported.", 40052)
+
+
+def not_narrowed(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to take digits from a number while there are values that need them."""
+    return _unchanged(column, old, new, " because there are values that need more digits.", 40051)
+
+
+def no_such_feature(feature: str) -> ProgrammingError:
+    """Return Snowflake's own refusal of something it does not have."""
+    return ProgrammingError(msg=f"SQL compilation error:\nUnsupported feature '{feature}'.", errno=2, sqlstate="0A000")
 
 
 def timed_out(seconds: float) -> ProgrammingError:
