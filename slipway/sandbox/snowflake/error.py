@@ -105,6 +105,15 @@ def task_not_executable() -> ProgrammingError:
     )
 
 
+def task_not_suspended(root: str) -> ProgrammingError:
+    """Return the refusal to change a graph of tasks whose first is started."""
+    return ProgrammingError(
+        msg=f"Unable to update graph with root task {root} since that root task is not suspended.",
+        errno=91088,
+        sqlstate="55000",
+    )
+
+
 def _unchanged(column: str, old: str, new: str, reason: str, number: int) -> ProgrammingError:
     return ProgrammingError(
         msg=f"SQL compilation error:\ncannot change column {column} from type {old} to {new}{reason}",
