@@ -117,8 +117,12 @@ class Access:
         return "ACCOUNTADMIN" in self.effective(session.role) or not self.is_role(session.role)
 
     def _held(self, session: Session, kind: str, name: Name) -> set[str]:
-        roles = self.effective(session.role)
-        return {grant.privilege for grant in self._registry.grants_on(kind, name) if grant.grantee in roles}
+        return self._held_by(self.effective(session.role), kind, name)
+
+    def _held_by(self, roles: frozenset[str], kind: str, name: Name) -> set[str]:
+        """Return what roles hold on an object; a user of the same name as a role is not that role."""
+        grants = self._registry.grants_on(kind, name)
+        return {grant.privilege for grant in grants if grant.grantee_kind == "ROLE" and grant.grantee in roles}
 
     def may_read(self, role: str, name: Name) -> bool:
         """Tell whether a role may read a table or view, whoever asks."""
@@ -126,11 +130,7 @@ class Access:
         if "ACCOUNTADMIN" in roles or not self.is_role(role):
             return True
         wanted = (("DATABASE", name[:1], "USAGE"), ("SCHEMA", name[:2], "USAGE"), ("TABLE", name, "SELECT"))
-        for kind, place, privilege in wanted:
-            held = {grant.privilege for grant in self._registry.grants_on(kind, place) if grant.grantee in roles}
-            if not held & {privilege, "OWNERSHIP"}:
-                return False
-        return True
+        return all(self._held_by(roles, kind, place) & {privilege, "OWNERSHIP"} for kind, place, privilege in wanted)
 
     def may_see(self, session: Session, kind: str, name: Name) -> bool:
         """Tell whether the role holds anything on the object, or on something in a database or schema."""
@@ -149,7 +149,7 @@ class Access:
     def role_has_account_privilege(self, role: str, privilege: str) -> bool:
         """Tell whether a role holds a privilege on the account, whoever asks."""
         roles = self.effective(role)
-        granted = any(g.privilege == privilege and g.grantee in roles for g in self._registry.grants_on("ACCOUNT", ()))
+        granted = privilege in self._held_by(roles, "ACCOUNT", ())
         return granted or "ACCOUNTADMIN" in roles or not self.is_role(role)
 
     def require_account(self, session: Session, privilege: str) -> None:

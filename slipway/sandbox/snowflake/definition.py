@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from slipway.sandbox.snowflake import error, relation, resolution
 from slipway.sandbox.snowflake.access import MANAGED
+from slipway.sandbox.snowflake.column import refuse_change
 from slipway.sandbox.snowflake.intent import step
 from slipway.sandbox.snowflake.reader import Name, Reader, literal, quote, quote_name
 from slipway.sandbox.snowflake.result import Result
@@ -181,6 +182,9 @@ def _alter(cursor: Cursor, alter: exp.Alter) -> Result:
             return Result.status()
         raise error.missing("Table", ".".join(name))
     cursor.authorize(resolution.resolve(session, alter))
+    for action in alter.args.get("actions") or []:
+        if isinstance(action, exp.AlterColumn):
+            refuse_change(session, name, action)
     alter.set("exists", None)
     lengths: list[tuple[str, int]] = []
     for statement in cursor._transform_explode(alter):

@@ -17,6 +17,15 @@ TRANSACTION_ABORTED = 90100
 LOCK_CONFLICT = 625
 
 
+class UnrecognisedError(ProgrammingError):  # type: ignore[misc]  # the connector is not typed here
+    """An error that an account may not give at all: what is unknown here, or DuckDB's word for something."""
+
+
+def is_final(failure: Error) -> bool:
+    """Tell whether no handler of a block may catch an error, lest the block take another branch than on an account."""
+    return failure.errno == UNSUPPORTED or isinstance(failure, UnrecognisedError)
+
+
 def syntax(detail: str) -> ProgrammingError:
     """Return the error for a statement that cannot be parsed."""
     return ProgrammingError(msg=f"SQL compilation error:\n{detail}", errno=1003, sqlstate="42000")
@@ -80,11 +89,62 @@ def dependent_grant(privilege: str, name: str, role: str) -> ProgrammingError:
     )
 
 
+def no_privilege_of(kind: str, privilege: str) -> ProgrammingError:
+    """Return the error of a privilege that this kind of object does not have."""
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nInvalid object type '{kind.replace(' ', '_')}' for privilege '{privilege}'.",
+        errno=3008,
+        sqlstate="42601",
+    )
+
+
 def task_not_executable() -> ProgrammingError:
     """Return the refusal to resume a task whose owner may not run tasks."""
     return ProgrammingError(
         msg="Cannot execute task , EXECUTE TASK privilege must be granted to owner role", errno=91089, sqlstate="23001"
     )
+
+
+def task_not_suspended(root: str) -> ProgrammingError:
+    """Return the refusal to change a graph of tasks whose first is started."""
+    return ProgrammingError(
+        msg=f"Unable to update graph with root task {root} since that root task is not suspended.",
+        errno=91088,
+        sqlstate="55000",
+    )
+
+
+def _unchanged(column: str, old: str, new: str, reason: str, number: int) -> ProgrammingError:
+    return ProgrammingError(
+        msg=f"SQL compilation error:\ncannot change column {column} from type {old} to {new}{reason}",
+        errno=number,
+        sqlstate="22000",
+    )
+
+
+def not_convertible(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to give a column a type of another kind."""
+    return _unchanged(column, old, new, "", 2108)
+
+
+def not_shortened(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to make a text column shorter."""
+    return _unchanged(column, old, new, " because reducing the byte-length of a varchar is not supported.", 40050)
+
+
+def not_rescaled(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to change the scale of a number."""
+    return _unchanged(column, old, new, " because changing the scale of a number is not supported.", 40052)
+
+
+def not_narrowed(column: str, old: str, new: str) -> ProgrammingError:
+    """Return the refusal to take digits from a number while there are values that need them."""
+    return _unchanged(column, old, new, " because there are values that need more digits.", 40051)
+
+
+def no_such_feature(feature: str) -> ProgrammingError:
+    """Return Snowflake's own refusal of something it does not have."""
+    return ProgrammingError(msg=f"SQL compilation error:\nUnsupported feature '{feature}'.", errno=2, sqlstate="0A000")
 
 
 def timed_out(seconds: float) -> ProgrammingError:
@@ -145,10 +205,17 @@ def unknown_function(name: str) -> ProgrammingError:
     word = name.upper()
     if word.startswith("SYSTEM$") or word in ("GET_DDL", "GET_PRESIGNED_URL", "GET_STAGE_LOCATION"):
         return unsupported(f"{word}()")
-    return ProgrammingError(
+    return UnrecognisedError(
         msg=f"SQL compilation error:\nUnknown function {word}, or one the embedded Snowflake does not have.",
         errno=2140,
         sqlstate="42601",
+    )
+
+
+def unknown_procedure(name: str) -> ProgrammingError:
+    """Return the error of a CALL of what is not there or may not be called."""
+    return ProgrammingError(
+        msg=f"SQL compilation error:\nUnknown function {name.upper()}", errno=2140, sqlstate="42601"
     )
 
 
@@ -199,7 +266,7 @@ def _translate_catalog(failure: duckdb.Error) -> ProgrammingError:
         if "Function" in text:
             return unknown_function(name)
         return missing("Schema" if "Schema" in text else "Object", name)
-    return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2003, sqlstate="42S02")
+    return UnrecognisedError(msg=f"SQL compilation error:\n{text}", errno=2003, sqlstate="42S02")
 
 
 _GROUPED = re.compile(r'column "([^"]+)" must appear in the GROUP BY')
@@ -233,7 +300,7 @@ def _translate_binder(failure: duckdb.Error) -> ProgrammingError:
         )
     if found := re.search(r'Catalog "([^"]+)" does not exist', text):
         return missing("Database", found.group(1))
-    return ProgrammingError(msg=f"SQL compilation error:\n{text}", errno=2043, sqlstate="42601")
+    return UnrecognisedError(msg=f"SQL compilation error:\n{text}", errno=2043, sqlstate="42601")
 
 
 _TOO_LONG = re.compile(r"String '.*' is too long and would be truncated", re.DOTALL)
@@ -276,7 +343,7 @@ def _translate_duckdb(failure: duckdb.Error) -> Error:
         return ProgrammingError(msg="Division by zero", errno=100051, sqlstate="22012")
     if isinstance(failure, duckdb.NotImplementedException):
         return unsupported(text)
-    return ProgrammingError(msg=f"{type(failure).__name__}: {text}", errno=100132, sqlstate="P0000")
+    return UnrecognisedError(msg=f"{type(failure).__name__}: {text}", errno=100132, sqlstate="P0000")
 
 
 def is_conflict(failure: BaseException) -> bool:

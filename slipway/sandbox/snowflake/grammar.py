@@ -152,6 +152,8 @@ class _Parser(Reader):
             self.expect(",")
             message = self.string() or ""
             self.expect(")")
+            if not -20999 <= number <= -20000:
+                raise error.syntax(f"invalid exception number {number}: it must be between -20999 and -20000.")
         return block.LetException(at=at, name=name, number=number, message=message)
 
     def _let(self) -> block.Statement:

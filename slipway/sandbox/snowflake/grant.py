@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from slipway.sandbox.snowflake import error, procedure
-from slipway.sandbox.snowflake.privilege import RELATION_KINDS, SCHEMA_OBJECT_KINDS, Grant
+from slipway.sandbox.snowflake.privilege import PRIVILEGES, RELATION_KINDS, SCHEMA_OBJECT_KINDS, Grant
 from slipway.sandbox.snowflake.reader import Name, Reader
 from slipway.sandbox.snowflake.result import Result
 
@@ -26,29 +26,8 @@ KINDS = (
     "ROLE",
     *sorted(SCHEMA_OBJECT_KINDS, key=len, reverse=True),
 )
-_ALL = {  # what ALL [PRIVILEGES] stands for
-    "TABLE": ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES"),
-    "VIEW": ("SELECT", "REFERENCES"),
-    "SCHEMA": (
-        "USAGE",
-        "MODIFY",
-        "MONITOR",
-        "CREATE TABLE",
-        "CREATE VIEW",
-        "CREATE STAGE",
-        "CREATE FILE FORMAT",
-        "CREATE SEQUENCE",
-        "CREATE FUNCTION",
-        "CREATE PROCEDURE",
-        "CREATE TASK",
-        "CREATE STREAM",
-        "CREATE PIPE",
-        "CREATE TAG",
-    ),
-    "DATABASE": ("USAGE", "MODIFY", "MONITOR", "CREATE SCHEMA"),
-    "WAREHOUSE": ("USAGE", "OPERATE", "MODIFY", "MONITOR"),
-    "STAGE": ("USAGE", "READ", "WRITE"),
-}
+_EVERY = ("ALL", "ALL PRIVILEGES")
+_KNOWN = frozenset(_EVERY).union(*PRIVILEGES.values())
 
 
 def handle(cursor: Cursor, reader: Reader) -> Result | None:
@@ -56,20 +35,22 @@ def handle(cursor: Cursor, reader: Reader) -> Result | None:
     granting = reader.take("GRANT")
     if not granting:
         reader.expect("REVOKE")
-        reader.take("GRANT", "OPTION", "FOR")
+        if reader.take("GRANT", "OPTION", "FOR"):
+            raise error.unsupported("REVOKE GRANT OPTION FOR")
     if reader.peek() == "ROLE" and "ON" not in reader.words:
         return _role(cursor, reader, granting=granting)
     if reader.take("OWNERSHIP"):
         return _ownership(cursor, reader)
     privileges = _privileges(reader)
     reader.expect("ON")
-    targets, future = _targets(cursor.session, reader)
+    targets, future, kind = _targets(cursor.session, reader)
+    allowed = _expanded(privileges, kind)
     reader.take_any("TO", "FROM")
     grantee, grantee_kind = _grantee(cursor.session, reader)
     grants = [
         Grant(privilege=privilege, kind=kind, name=name, grantee=grantee, grantee_kind=grantee_kind, future=future)
         for kind, name in targets
-        for privilege in _expanded(privileges, kind)
+        for privilege in allowed
     ]
     access, registry = cursor.session.instance.access, cursor.session.instance.registry
     if reader.take("WITH", "GRANT", "OPTION"):
@@ -90,19 +71,27 @@ def handle(cursor: Cursor, reader: Reader) -> Result | None:
 
 
 def _privileges(reader: Reader) -> list[str]:
+    """Read privileges up to ON. Raises a syntax error for one that Snowflake has on nothing."""
     words: list[str] = []
     while not reader.at_end and reader.peek() != "ON":
         words.append(reader.value().upper())
-    return [part.strip() for part in " ".join(words).split(",") if part.strip()]
+    found = [part.strip() for part in " ".join(words).split(",")]
+    for privilege in found:
+        if privilege not in _KNOWN:
+            raise error.syntax(f"syntax error unexpected '{privilege or ','}'.")
+    return found
 
 
 def _expanded(privileges: Sequence[str], kind: str) -> list[str]:
+    """Return the privileges on a kind of object, ALL written out. Raises 3008 for one the kind does not have."""
     expanded: list[str] = []
     for privilege in privileges:
-        if privilege in ("ALL", "ALL PRIVILEGES"):
-            expanded += _ALL.get(kind, ("USAGE",))
-        else:
+        if privilege in _EVERY:
+            expanded += PRIVILEGES[kind]
+        elif privilege in PRIVILEGES[kind]:
             expanded.append(privilege)
+        else:
+            raise error.no_privilege_of(kind, privilege)
     return expanded
 
 
@@ -161,12 +150,14 @@ def read_object(session: Session, reader: Reader) -> tuple[str, Name]:
     return kind, name[:1]
 
 
-def _targets(session: Session, reader: Reader) -> tuple[list[tuple[str, Name]], bool]:
+def _targets(session: Session, reader: Reader) -> tuple[list[tuple[str, Name]], bool, str]:
+    """Read what is granted on: the objects, or the containers of future ones; whether those; the kind of each."""
     if reader.take("ACCOUNT"):
-        return [("ACCOUNT", ())], False
+        return [("ACCOUNT", ())], False, "ACCOUNT"
     mode = reader.take_any("ALL", "FUTURE")
     if not mode:
-        return [read_object(session, reader)], False
+        found = read_object(session, reader)
+        return [found], False, found[0]
     kind = reader.take_any(*(_plural(k) for k in KINDS))
     if not kind:
         raise error.unsupported(f"GRANT .. ON {mode} {reader.peek()}")
@@ -176,13 +167,16 @@ def _targets(session: Session, reader: Reader) -> tuple[list[tuple[str, Name]], 
     if inside not in ("DATABASE", "SCHEMA"):
         raise reader.unexpected()
     if mode == "FUTURE":
-        return [(kind, container)], True
+        return [(kind, container)], True, kind
+    return _present(session, kind, container), False, kind
+
+
+def _present(session: Session, kind: str, container: Name) -> list[tuple[str, Name]]:
     if kind == "SCHEMA":
-        return [("SCHEMA", (*container, schema)) for schema in session.instance.schemas(container[0])], False
+        return [("SCHEMA", (*container, schema)) for schema in session.instance.schemas(container[0])]
     if kind not in RELATION_KINDS:
-        found = [(k, n) for k, n in session.instance.registry.objects if k == kind and n[: len(container)] == container]
-        return found, False
-    return [(k, n) for k, n in session.instance.relations(container) if k == kind], False
+        return [(k, n) for k, n in session.instance.registry.objects if k == kind and n[: len(container)] == container]
+    return [(k, n) for k, n in session.instance.relations(container) if k == kind]
 
 
 def _plural(kind: str) -> str:
@@ -215,7 +209,7 @@ def _role(cursor: Cursor, reader: Reader, *, granting: bool) -> Result:
 def _ownership(cursor: Cursor, reader: Reader) -> Result:
     session, registry = cursor.session, cursor.session.instance.registry
     reader.expect("ON")
-    targets, future = _targets(session, reader)
+    targets, future, _ = _targets(session, reader)
     reader.expect("TO")
     role, kind = _grantee(session, reader)
     if kind != "ROLE":

@@ -3,7 +3,7 @@
 Rules (https://docs.snowflake.com/en/developer-guide/snowflake-scripting/index):
 - every SQL statement runs as if it had been sent by itself: DDL commits, rights are checked, the history tells of it;
 - an exception that no block catches fails the whole with the number of what went wrong and where it was;
-- what the embedded Snowflake cannot do is no exception: no block may catch it.
+- what the embedded Snowflake cannot do or does not recognise is no exception: no block may catch it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
-from snowflake.connector.errors import ProgrammingError
+from snowflake.connector.errors import Error, ProgrammingError
 
 from slipway.sandbox.snowflake import block, error, grammar
 from slipway.sandbox.snowflake.block import Text
@@ -52,13 +52,10 @@ class _Returned(Exception):  # no error: RETURN on its way out
 class _RaisedError(Exception):
     """An exception of the block, from where it was raised to where it is caught."""
 
-    def __init__(self, name: str, number: int, message: str, state: str, at: int) -> None:
+    def __init__(self, name: str, number: int, message: str, state: str, at: int, *, final: type[Error] | None) -> None:
         super().__init__(message)
         self.name, self.number, self.message, self.state, self.at = name, number, message, state, at
-
-    def stands(self) -> bool:
-        """Tell whether it says that the emulation ends here, which is not to be caught."""
-        return self.number == error.UNSUPPORTED
+        self.final = final  # the class of an error that says that the emulation ends here, which is not to be caught
 
 
 class Interpreter:
@@ -90,9 +87,9 @@ class Interpreter:
             ) from left
         return self._compute("NULL", self._returns, self._name)
 
-    def _uncaught(self, raised: _RaisedError) -> ProgrammingError:
-        if raised.stands():
-            return ProgrammingError(msg=raised.message, errno=raised.number, sqlstate=raised.state)
+    def _uncaught(self, raised: _RaisedError) -> Error:
+        if raised.final is not None:
+            return raised.final(msg=raised.message, errno=raised.number, sqlstate=raised.state)
         line = self._text.count("\n", 0, raised.at) + 1
         position = raised.at - (self._text.rfind("\n", 0, raised.at) + 1)
         return ProgrammingError(
@@ -110,7 +107,7 @@ class Interpreter:
                 self._statement(declaration, scope)
             self._all(parsed.body, scope)
         except _RaisedError as raised:
-            catch = None if raised.stands() else _catching(parsed.catches, raised.name)
+            catch = None if raised.final else _catching(parsed.catches, raised.name)
             if catch is None:
                 raise
             told = {"SQLERRM": raised.message, "SQLCODE": raised.number, "SQLSTATE": raised.state}
@@ -133,8 +130,10 @@ class Interpreter:
             raise
         except Exception as failure:
             told = error.translate(failure)
-            message = told.raw_msg or str(told)
-            raise _RaisedError(name, told.errno or 0, message, told.sqlstate or "", statement.at) from failure
+            message, final = told.raw_msg or str(told), type(told) if error.is_final(told) else None
+            raise _RaisedError(
+                name, told.errno or 0, message, told.sqlstate or "", statement.at, final=final
+            ) from failure
 
     def _perform(self, statement: block.Statement | block.Declaration, scope: Scope) -> None:
         match statement:
@@ -203,7 +202,7 @@ class Interpreter:
         held = scope.need(statement.name)
         if not isinstance(held, Declared):
             raise error.syntax(f"'{statement.name}' is no exception.")
-        return _RaisedError(statement.name, held.number, held.message, _RAISED_STATE, statement.at)
+        return _RaisedError(statement.name, held.number, held.message, _RAISED_STATE, statement.at, final=None)
 
     # branches and loops --------------------------------------------------------------------------------------------
 

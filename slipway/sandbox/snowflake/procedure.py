@@ -327,7 +327,7 @@ def _chosen(session: Session, written: Name, given: Sequence[tuple[str, str]]) -
     named = [n for k, n in registry.objects if k == _KIND and n[:2] == whole[:2] and n[2].partition("(")[0] == whole[2]]
     known = [(n, _need(session, n)) for n in sorted(named) if access.may_see(session, _KIND, n)]
     if not known:
-        raise error.unknown_function(whole[2])
+        raise error.unknown_procedure(whole[2])
     fitting = [(n, facts) for n, facts in known if _fits(facts["arguments"], given)]
     if len(fitting) > 1:
         kinds = [_plain(_type_of(session, expression)) for _, expression in given]

@@ -18,7 +18,7 @@ from fakesnow import transforms
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from slipway.sandbox.snowflake import error, meaning
+from slipway.sandbox.snowflake import error, foreign, meaning
 from slipway.sandbox.snowflake.information import UNSUPPORTED_VIEWS, relation_sql
 from slipway.sandbox.snowflake.reader import Name, quote_name
 
@@ -71,6 +71,12 @@ def refuse_unknown(expression: exp.Expr) -> None:
         if table.args.get("when") or table.args.get("changes"):
             raise error.unsupported("time travel (AT, BEFORE, CHANGES)")
     present = kinds(expression)
+    if any(select.args.get("sample") for select in expression.find_all(exp.Select)):  # SAMPLE belongs to a table
+        raise error.syntax("syntax error unexpected 'USING'.")
+    if exp.Anonymous in present:
+        for named in expression.find_all(exp.Anonymous):
+            if foreign.is_foreign(named.name):
+                raise error.unknown_function(named.name)
     if exp.Explode in present:
         for flattened in expression.find_all(exp.Explode):
             _refuse_flatten_options(flattened)

@@ -6,10 +6,12 @@ https://docs.snowflake.com/en/sql-reference/sql/create-task
 from __future__ import annotations
 
 import json
+import re
 import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from slipway.sandbox.snowflake import error, relation
+from slipway.sandbox.snowflake import error, option, relation
 from slipway.sandbox.snowflake.listing import Filter, kept, table
 from slipway.sandbox.snowflake.reader import Name, Reader
 from slipway.sandbox.snowflake.result import Result
@@ -19,6 +21,38 @@ if TYPE_CHECKING:
     from slipway.sandbox.snowflake.session import Session
 
 _STARTED, _SUSPENDED = "started", "suspended"
+_SETTINGS = frozenset(
+    {
+        *("ALLOW_OVERLAPPING_EXECUTION", "COMMENT", "CONFIG", "ERROR_INTEGRATION", "LOG_LEVEL", "OVERLAP_POLICY"),
+        *("SCHEDULE", "SERVERLESS_TASK_MAX_STATEMENT_SIZE", "SERVERLESS_TASK_MIN_STATEMENT_SIZE"),
+        *("SUCCESS_INTEGRATION", "SUSPEND_TASK_AFTER_NUM_FAILURES", "TARGET_COMPLETION_INTERVAL"),
+        *("TASK_AUTO_RETRY_ATTEMPTS", "USER_TASK_MANAGED_INITIAL_WAREHOUSE_SIZE"),
+        *("USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS", "USER_TASK_TIMEOUT_MS", "WAREHOUSE"),
+        # of the session it would run in
+        *("ABORT_DETACHED_QUERY", "AUTOCOMMIT", "BINARY_INPUT_FORMAT", "BINARY_OUTPUT_FORMAT", "DATE_INPUT_FORMAT"),
+        *("DATE_OUTPUT_FORMAT", "ERROR_ON_NONDETERMINISTIC_MERGE", "ERROR_ON_NONDETERMINISTIC_UPDATE", "JSON_INDENT"),
+        *(
+            "LOCK_TIMEOUT",
+            "QUERY_TAG",
+            "QUOTED_IDENTIFIERS_IGNORE_CASE",
+            "ROWS_PER_RESULTSET",
+            "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS",
+        ),
+        *(
+            "STATEMENT_TIMEOUT_IN_SECONDS",
+            "STRICT_JSON_OUTPUT",
+            "TIMESTAMP_INPUT_FORMAT",
+            "TIMESTAMP_LTZ_OUTPUT_FORMAT",
+        ),
+        *("TIMESTAMP_NTZ_OUTPUT_FORMAT", "TIMESTAMP_OUTPUT_FORMAT", "TIMESTAMP_TYPE_MAPPING"),
+        *("TIMESTAMP_TZ_OUTPUT_FORMAT", "TIMEZONE", "TIME_INPUT_FORMAT", "TIME_OUTPUT_FORMAT", "TRACE_LEVEL"),
+        *("TRANSACTION_ABORT_ON_ERROR", "TRANSACTION_DEFAULT_ISOLATION_LEVEL", "TWO_DIGIT_CENTURY_START"),
+        *("UNSUPPORTED_DDL_ACTION", "USE_CACHED_RESULT", "WEEK_OF_YEAR_POLICY", "WEEK_START"),
+    }
+)
+_EVERY = re.compile(r"(\d+)\s+(?:(H|HOURS?)|(M|MINUTES?)|(S|SECONDS?))", re.IGNORECASE)
+_CRON = re.compile(r"USING\s+CRON(?:\s+[\w*/,#-]+){5}\s+[A-Za-z][\w/+-]*", re.IGNORECASE)
+_SHORTEST, _LONGEST = 10, 8 * 86400  # seconds from one run to the next
 
 
 def handle_create(cursor: Cursor, reader: Reader) -> Result | None:
@@ -32,7 +66,7 @@ def handle_create(cursor: Cursor, reader: Reader) -> Result | None:
     name = session.object_name(reader.name(), "CREATE TASK")
     if reader.peek() == "CLONE":
         raise error.unsupported("CREATE TASK .. CLONE")
-    facts = _definition(session, reader)
+    facts = _definition(session, name, reader)
     relation.need_schema(session, name[:2])
     session.instance.access.require_creation(session, "TASK", name[:2])
     if ("TASK", name) in registry.objects:
@@ -45,7 +79,7 @@ def handle_create(cursor: Cursor, reader: Reader) -> Result | None:
     return Result.status(f"Task {name[2]} successfully created.")
 
 
-def _definition(session: Session, reader: Reader) -> dict[str, Any]:
+def _definition(session: Session, name: Name, reader: Reader) -> dict[str, Any]:
     settings: dict[str, str] = {}
     after: list[Name] = []
     condition = None
@@ -59,8 +93,8 @@ def _definition(session: Session, reader: Reader) -> dict[str, Any]:
             settings |= _setting(reader)
     if reader.at_end:
         raise reader.unexpected()
-    if after and "SCHEDULE" in settings:
-        raise error.syntax("a task has either a SCHEDULE or predecessors (AFTER).")
+    _check(session, name, settings, after)
+    _require_suspended(session, after)
     return {
         "id": str(uuid.uuid4()),
         "settings": settings,
@@ -69,6 +103,44 @@ def _definition(session: Session, reader: Reader) -> dict[str, Any]:
         "definition": reader.rest(),
         "state": _SUSPENDED,
     }
+
+
+def _check(session: Session, name: Name, settings: dict[str, str], after: Iterable[Name]) -> None:
+    """Raise for a setting there is not, a schedule that is none, one beside predecessors, and tasks in a circle."""
+    option.refuse_unknown(settings, _SETTINGS, "TASK")
+    schedule = settings.get("SCHEDULE")
+    if schedule is not None and not _is_schedule(schedule):
+        raise error.syntax(f"invalid value ['{schedule}'] for property 'SCHEDULE'.")
+    if schedule is not None and after:
+        raise error.syntax("a task has either a SCHEDULE or predecessors (AFTER).")
+    if name in _before(session, after):
+        raise error.syntax(f"the graph of task '{'.'.join(name)}' has at least one cycle.")
+
+
+def _is_schedule(text: str) -> bool:
+    if found := _EVERY.fullmatch(text.strip()):
+        seconds = int(found[1]) * (3600 if found[2] else 60 if found[3] else 1)
+        return _SHORTEST <= seconds <= _LONGEST
+    return _CRON.fullmatch(text.strip()) is not None
+
+
+def _before(session: Session, names: Iterable[Name]) -> dict[Name, dict[str, Any]]:
+    """Return what is known of tasks and of all that run before them."""
+    found: dict[Name, dict[str, Any]] = {}
+    waiting = [tuple(name) for name in names]
+    while waiting:
+        current = waiting.pop()
+        if current not in found and ("TASK", current) in session.instance.registry.objects:
+            found[current] = need(session, current)
+            waiting += [tuple(name) for name in found[current]["after"]]
+    return found
+
+
+def _require_suspended(session: Session, names: Iterable[Name]) -> None:
+    """Raise when a task that these belong to the graph of, and that starts it, is started."""
+    for name, facts in _before(session, names).items():
+        if not facts["after"] and facts["state"] == _STARTED:
+            raise error.task_not_suspended(".".join(name))
 
 
 def _setting(reader: Reader) -> dict[str, str]:
@@ -118,11 +190,15 @@ def handle_alter(cursor: Cursor, reader: Reader) -> Result | None:
         raise error.unsupported(f"ALTER TASK .. {reader.peek()}")
     if action in _CHANGES:
         session.instance.access.require(session, "TASK", name, "OWNERSHIP")
+        _require_suspended(session, [name])
         _CHANGES[action](session, reader, facts)
+        _check(session, name, facts["settings"], [tuple(task) for task in facts["after"]])
+        _require_suspended(session, [tuple(task) for task in facts["after"]])
     else:
         session.instance.access.require(session, "TASK", name, "OPERATE")
         if action == "RESUME":
             _require_execution(session, name)
+            _require_suspended(session, facts["after"])
         facts["state"] = _STARTED if action == "RESUME" else _SUSPENDED
     registry.redefine({("TASK", name): json.dumps(facts)})
     return Result.status()
@@ -143,7 +219,9 @@ def _set(session: Session, reader: Reader, facts: dict[str, Any]) -> None:
 def _unset(session: Session, reader: Reader, facts: dict[str, Any]) -> None:
     while not reader.at_end:
         if not reader.take(","):
-            facts["settings"].pop(reader.value().upper(), None)
+            key = reader.value().upper()
+            option.refuse_unknown({key: ""}, _SETTINGS, "ALTER TASK .. UNSET")
+            facts["settings"].pop(key, None)
 
 
 def _add_after(session: Session, reader: Reader, facts: dict[str, Any]) -> None:

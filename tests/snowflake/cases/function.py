@@ -346,6 +346,21 @@ CASES = (
         page="sql-reference/functions/system_typeof",
     ),
     case(
+        "functions of DuckDB that Snowflake does not have are unknown",
+        *(
+            fails(f"SELECT {call} AS A FROM T", 2140, call.partition("(")[0])
+            for call in (
+                *("LIST_VALUE(1)", "RANGE(3)", "EPOCH_MS(1)", "STRFTIME(CURRENT_DATE, '%Y')", "STRUCT_PACK(A := 1)"),
+                *("STRING_SPLIT(V, 'a')", "REGEXP_MATCHES(V, 'a')", "LIST_AGGREGATE(LIST_VALUE(1), 'sum')"),
+            )
+        ),
+        fails("SELECT * FROM T USING SAMPLE 10", 1003, "USING"),
+        value("SELECT COUNT(*) FROM T SAMPLE (100)", 2),
+        fails("CREATE VIEW W AS SELECT STRFTIME(CURRENT_DATE, '%Y') AS A", 2140, "STRFTIME"),
+        fails("INSERT INTO T (ID) SELECT EPOCH(CURRENT_TIMESTAMP) AS A", 2140, "EPOCH"),
+        page="sql-reference/functions-all",
+    ),
+    case(
         "a function there is not is refused",
         fails("SELECT NO_SUCH_FUNCTION(1)", 2140, "NO_SUCH_FUNCTION"),
         page="sql-reference/functions-all",

@@ -223,6 +223,18 @@ CASES = (
         page=f"{_REFERENCE}raise",
     ),
     case(
+        "an exception of one's own has a number from -20999 to -20000",
+        *(
+            value(f"DECLARE E EXCEPTION ({n}, 'x'); BEGIN RAISE E; EXCEPTION WHEN E THEN RETURN SQLCODE; END", n)
+            for n in (-20000, -20999)
+        ),
+        *(
+            fails(f"DECLARE E EXCEPTION ({n}, 'x'); BEGIN RETURN 1; END", 1003, str(n))
+            for n in (-10000, -19999, -21000, 20000)
+        ),
+        page=f"{_GUIDE}exceptions",
+    ),
+    case(
         "an exception nobody catches fails with its number and place",
         fails(
             "EXECUTE IMMEDIATE $$\nDECLARE\n  MY_EXCEPTION EXCEPTION (-20002, 'Raised MY_EXCEPTION.');\nBEGIN\n"
@@ -260,6 +272,23 @@ CASES = (
             "BEGIN CREATE PIPE K AS COPY INTO T FROM @X; EXCEPTION WHEN OTHER THEN RETURN 'hidden'; END", "CREATE PIPE"
         ),
         page="sql-reference/sql/create-pipe",
+    ),
+    case(
+        "no handler hides a function the embedded Snowflake does not know, however deep it is called",
+        fails("BEGIN SELECT NO_SUCH_FUNCTION(1); EXCEPTION WHEN OTHER THEN RETURN 'hidden'; END", 2140, "NO_SUCH"),
+        fails(
+            "BEGIN RETURN NO_SUCH_FUNCTION(1); EXCEPTION WHEN EXPRESSION_ERROR THEN RETURN 'hidden'; END",
+            2140,
+            "NO_SUCH",
+        ),
+        "CREATE PROCEDURE P() RETURNS INT AS BEGIN RETURN NO_SUCH_FUNCTION(1); END",
+        fails("BEGIN CALL P(); EXCEPTION WHEN OTHER THEN RETURN 'hidden'; END", 2140, "NO_SUCH"),
+        page=f"{_GUIDE}exceptions",
+    ),
+    case(
+        "a procedure that is not there is an exception",
+        value("BEGIN CALL NO_SUCH_PROCEDURE(); EXCEPTION WHEN OTHER THEN RETURN SQLCODE; END", 2140),
+        page=f"{_GUIDE}exceptions",
     ),
     case(
         "SQLROWCOUNT, SQLFOUND and SQLNOTFOUND tell of the last change",

@@ -226,6 +226,52 @@ CASES = (
         page="sql-reference/sql/create-task",
     ),
     case(
+        "a task has the settings there are, and a schedule that is one",
+        fails("CREATE TASK A SCHEDULE = '1 MINUTE' NONSENSE = 'x' AS SELECT 1", 1003, "NONSENSE"),
+        *(
+            fails(f"CREATE TASK A SCHEDULE = '{schedule}' AS SELECT 1", 1003, "SCHEDULE")
+            for schedule in ("now and then", "0 MINUTE", "1 FORTNIGHT", "USING CRON 0 9 * * UTC", "5 SECONDS", "9 DAYS")
+        ),
+        *(
+            f"CREATE OR REPLACE TASK A SCHEDULE = '{schedule}' QUERY_TAG = 'x' AS SELECT 1"
+            for schedule in ("5 MINUTES", "90 seconds", "2 HOURS", "USING CRON 0/5 9-17 * * MON-FRI Europe/Zurich")
+        ),
+        fails("ALTER TASK A SET SCHEDULE = 'never'", 1003, "never"),
+        fails("ALTER TASK A SET NONSENSE = 1", 1003, "NONSENSE"),
+        fails("ALTER TASK A UNSET NONSENSE", 1003, "NONSENSE"),
+        "ALTER TASK A UNSET QUERY_TAG",
+        page="sql-reference/sql/create-task",
+    ),
+    case(
+        "a graph of tasks is changed while its first task is suspended",
+        "CREATE TASK A SCHEDULE = '1 MINUTE' AS SELECT 1",
+        "CREATE TASK B AFTER A AS SELECT 2",
+        "ALTER TASK B RESUME",
+        "ALTER TASK A RESUME",
+        fails("ALTER TASK A SET COMMENT = 'x'", 91088, "is not suspended"),
+        fails("ALTER TASK A MODIFY AS SELECT 3", 91088),
+        fails("ALTER TASK B SET COMMENT = 'x'", 91088, "{db}.S.A"),
+        fails("CREATE TASK C AFTER B AS SELECT 3", 91088),
+        "ALTER TASK B SUSPEND",
+        fails("ALTER TASK B RESUME", 91088),
+        "ALTER TASK A SUSPEND",
+        "ALTER TASK B SET COMMENT = 'x'",
+        "CREATE TASK C AFTER B AS SELECT 3",
+        page="user-guide/tasks-graphs",
+    ),
+    case(
+        "a graph of tasks has no circle",
+        "CREATE TASK A AS SELECT 1",
+        "CREATE TASK B AFTER A AS SELECT 2",
+        "CREATE TASK C AFTER B AS SELECT 3",
+        fails("ALTER TASK A ADD AFTER C", 1003, "cycle"),
+        fails("ALTER TASK B ADD AFTER B", 1003, "cycle"),
+        fails("CREATE OR REPLACE TASK A AFTER C AS SELECT 1", 1003, "cycle"),
+        fails("ALTER TASK B SET SCHEDULE = '1 MINUTE'", 1003, "either"),
+        "ALTER TASK C ADD AFTER A",
+        page="user-guide/tasks-graphs",
+    ),
+    case(
         "a body of a task may be a block",
         "CREATE TASK TK SCHEDULE = '1 MINUTE' AS BEGIN INSERT INTO T VALUES (3, 'c'); SELECT 1; END",
         "SHOW TASKS",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from ..case import case, fails, gives, other, refused, value
 
 _COLUMNS = (
     "SELECT COLUMN_NAME, DATA_TYPE FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{}' ORDER BY ORDINAL_POSITION"
 )
+
+_ALTER_COLUMN = "sql-reference/sql/alter-table-column"
 
 CASES = (
     case(
@@ -123,6 +127,66 @@ CASES = (
             100,
         ),
         page="sql-reference/sql/alter-table",
+    ),
+    case(
+        "a text column is not made shorter",
+        "ALTER TABLE T ALTER COLUMN V SET DATA TYPE VARCHAR",
+        fails("ALTER TABLE T ALTER COLUMN V SET DATA TYPE VARCHAR(2)", 40050, "reducing the byte-length"),
+        "CREATE TABLE Q (A VARCHAR(5))",
+        "ALTER TABLE Q ALTER COLUMN A TYPE VARCHAR(5)",
+        fails("ALTER TABLE Q MODIFY COLUMN A VARCHAR(4)", 40050, "from type VARCHAR(5) to VARCHAR(4)"),
+        "ALTER TABLE Q MODIFY COLUMN A VARCHAR",
+        "INSERT INTO Q VALUES ('longer than five')",
+        page=_ALTER_COLUMN,
+    ),
+    case(
+        "a number takes more digits, fewer where all values fit, and keeps its scale",
+        "CREATE TABLE Q (N NUMBER(18,2), I INT)",
+        "INSERT INTO Q VALUES (123.45, 7)",
+        "ALTER TABLE Q ALTER COLUMN N SET DATA TYPE NUMBER(20,2)",
+        value("SELECT NUMERIC_PRECISION FROM INFORMATION_SCHEMA.COLUMNS WHERE COLUMN_NAME = 'N'", 20),
+        fails("ALTER TABLE Q ALTER COLUMN N SET DATA TYPE NUMBER(20,4)", 40052, "changing the scale"),
+        fails("ALTER TABLE Q ALTER COLUMN N SET DATA TYPE INT", 40052, "changing the scale"),
+        "ALTER TABLE Q ALTER COLUMN N SET DATA TYPE NUMBER(5,2)",
+        fails("ALTER TABLE Q ALTER COLUMN N SET DATA TYPE NUMBER(4,2)", 40051, "N"),
+        "ALTER TABLE Q ALTER COLUMN I SET DATA TYPE NUMBER(38,0)",
+        gives("SELECT N, I FROM Q", (Decimal("123.45"), 7)),
+        page=_ALTER_COLUMN,
+    ),
+    case(
+        "a column does not become one of another kind of type",
+        fails("ALTER TABLE T ALTER COLUMN ID SET DATA TYPE VARCHAR", 2108, "cannot change column ID from type NUMBER"),
+        fails("ALTER TABLE T ALTER COLUMN V SET DATA TYPE INT", 2108, "V"),
+        fails("ALTER TABLE T MODIFY COLUMN ID FLOAT", 2108, "FLOAT"),
+        fails("ALTER TABLE T MODIFY COLUMN V DATE", 2108, "DATE"),
+        "CREATE TABLE Q (F FLOAT, D DATE, M TIMESTAMP_NTZ, B BOOLEAN, J VARIANT)",
+        "ALTER TABLE Q MODIFY COLUMN F DOUBLE",
+        "ALTER TABLE Q MODIFY COLUMN F FLOAT",
+        "ALTER TABLE Q MODIFY COLUMN M TIMESTAMP_NTZ",
+        "ALTER TABLE Q MODIFY COLUMN D DATE",
+        "ALTER TABLE Q MODIFY COLUMN B BOOLEAN",
+        fails("ALTER TABLE Q MODIFY COLUMN D TIMESTAMP_NTZ", 2108, "from type DATE to TIMESTAMP_NTZ(9)"),
+        fails("ALTER TABLE Q MODIFY COLUMN M TIMESTAMP_TZ", 2108, "M"),
+        fails("ALTER TABLE Q MODIFY COLUMN J VARCHAR", 2108, "J"),
+        page=_ALTER_COLUMN,
+    ),
+    case(
+        "a default is given only when a column is made",
+        fails("ALTER TABLE T ALTER COLUMN ID SET DEFAULT 4", 2, "Unsupported feature 'Alter Column Set Default'"),
+        page=_ALTER_COLUMN,
+    ),
+    case(
+        "a column may come to refuse NULL and to take it again",
+        "ALTER TABLE T ALTER COLUMN V SET NOT NULL",
+        fails("INSERT INTO T (ID) VALUES (3)", 100072),
+        "ALTER TABLE T ALTER COLUMN V DROP NOT NULL",
+        "INSERT INTO T (ID) VALUES (3)",
+        page=_ALTER_COLUMN,
+    ),
+    case(
+        "a column that is not there cannot be altered",
+        fails("ALTER TABLE T ALTER COLUMN NOPE SET DATA TYPE VARCHAR(100)", 904, "NOPE"),
+        page=_ALTER_COLUMN,
     ),
     case(
         "a column that is not there cannot be dropped",
