@@ -29,7 +29,7 @@ from schemachange.sql_splitter import split_sql_statements
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from slipway.adapters.script_block import holds_block, judged_command, statements_inside
+from slipway.adapters.script_block import columns_dropped, holds_block, judged_command, statements_inside
 from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, kind_of, undo_of
 from slipway.statement import begins_transaction, commits_by_itself, ends_transaction
 
@@ -205,6 +205,8 @@ def _destructive(tree: exp.Expr) -> Iterator[str]:
                 match action:
                     case exp.Drop():
                         yield f"it drops a {_kind(action).lower()} of {_name(tree)}"
+                    case exp.Command() if columns_dropped(action.sql(dialect="snowflake"))[0]:
+                        yield f"it drops a column of {_name(tree)}"
                     case exp.AlterRename() | exp.RenameColumn() | exp.SwapTable():
                         yield f"it gives {_name(tree)} or a column of it another name"
 
@@ -223,6 +225,10 @@ def _repeat(tree: exp.Expr) -> Iterator[str]:
                     yield f"ADD CONSTRAINT to {_name(tree)} fails the second time"
                 if isinstance(action, exp.Drop) and not action.args.get("exists"):
                     yield f"DROP {_kind(action)} of {_name(tree)} without IF EXISTS"
+                if isinstance(action, exp.Command):
+                    columns, is_safe = columns_dropped(action.sql(dialect="snowflake"))
+                    if columns and not is_safe:
+                        yield f"DROP of a column of {_name(tree)} without IF EXISTS"
         case exp.Insert() if tree.find(exp.Exists) is None and not tree.args.get("overwrite"):
             yield f"INSERT INTO {_name(tree)} adds the same rows again: MERGE, or WHERE NOT EXISTS"
         case exp.Update():
