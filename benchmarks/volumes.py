@@ -64,8 +64,8 @@ KEYS = 9  # three environments, each with its data key, evidence key and approva
 AIRFLOW_USD_H = 0.74  # mw1.medium
 WORKER_USD_H = 0.11  # each beyond the first
 WORKER_CORES = 2
-EXTRACT_MB_S = 80.0  # plain, compressed at level 1 by one core: measured on the machine of the tests
-INSPECT_LINES_S = 250_000  # by one core: benchmarks/inspection.py
+EXTRACT_MB_S = 80.0  # plain, compressed at level 1 by one core of a worker; no benchmark repeats it
+INSPECT_LINES_S = 250_000  # by one core of a worker: benchmarks/inspection.py
 
 SOURCES = (
     ("Size of files", "https://docs.snowflake.com/en/user-guide/data-load-considerations-prepare"),

@@ -2,7 +2,8 @@
 
 Rules:
 - A statement commits by itself, so a run can end between any two. What stands in one transaction is one unit, which is
-  done whole or not at all.
+  done whole or not at all. What commits by itself there too would break it in parts, and is refused: DDL, which
+  TRUNCATE is not. https://docs.snowflake.com/en/sql-reference/transactions (DDL)
 - What only changes the session (USE, SET, ALTER SESSION) is run again whenever a run goes on.
 - A unit is written down before it runs and when it is done. One that was begun and not told of is in doubt: the
   warehouse is asked before it is run again.
@@ -26,6 +27,9 @@ _OPENS = re.compile(r"\s*(BEGIN\s+(TRANSACTION|WORK)|START\s+TRANSACTION)(\s+NAM
 _BARE_BEGIN = re.compile(r"\s*BEGIN\s*(;|$)", re.IGNORECASE)  # schemachange takes it for a block, and cuts it nowhere
 _COMMITS = re.compile(r"\s*COMMIT(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
 _CLOSES = re.compile(r"\s*(COMMIT|ROLLBACK)(\s+WORK)?\s*;?\s*$", re.IGNORECASE)
+_COMMITTING = re.compile(  # in a block or a procedure it cannot be seen here
+    r"\s*(CREATE|ALTER|DROP|UNDROP|GRANT|REVOKE|COMMENT|USE|EXECUTE\s+IMMEDIATE|CALL|DECLARE)\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +99,7 @@ def units_of(statements: Iterable[str]) -> tuple[Unit, ...]:
 
     Raises:
         StepFailed: a transaction is begun and not ended, and the end of the session would take it back; or it is begun
-            with BEGIN alone.
+            with BEGIN alone; or it holds what commits by itself, or may.
     """
     return tuple(_units(statements))
 
@@ -109,6 +113,11 @@ def _units(statements: Iterable[str]) -> Iterator[Unit]:
         if _BARE_BEGIN.match(bare):
             raise StepFailed("BEGIN alone may be a transaction or a block", fix="write BEGIN TRANSACTION;")
         if inside:
+            if said := commits_by_itself(statement):
+                raise StepFailed(
+                    f"a transaction holds what commits by itself, or may: {said}; ROLLBACK would not take back all",
+                    fix=f"move {said} before BEGIN TRANSACTION; or behind COMMIT;",
+                )
             inside.append(statement)
             if _CLOSES.match(bare):
                 place += 1
@@ -123,6 +132,22 @@ def _units(statements: Iterable[str]) -> Iterator[Unit]:
             yield Unit(statements=(statement,), place=place)
     if inside:
         raise StepFailed("the script begins a transaction and does not end it", fix="end it with COMMIT;")
+
+
+def begins_transaction(statement: str) -> bool:
+    """Return whether a statement begins a transaction of several."""
+    return _OPENS.match(bare(statement)) is not None
+
+
+def ends_transaction(statement: str) -> bool:
+    """Return whether a statement commits a transaction or takes it back."""
+    return _CLOSES.match(bare(statement)) is not None
+
+
+def commits_by_itself(statement: str) -> str:
+    """Return how a statement begins that commits whatever transaction it stands in, or may; nothing for others."""
+    found = _COMMITTING.match(bare(statement))
+    return " ".join(found[1].upper().split()) if found else ""
 
 
 def bare(statement: str) -> str:

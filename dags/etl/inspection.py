@@ -40,9 +40,9 @@ _DATE = (
     r"[1-9]\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
     rf"|02-(?:0[1-9]|1\d|2[0-8]))|(?:{_LEAP_YEAR})-02-29"
 )
-_FORMS: Mapping[Type, tuple[str, str]] = {
-    Type.MONEY: (r"-?\d{1,16}(?:\.\d{1,2}0*)?", "a number of at most 16 digits and 2 decimals"),
-    Type.RATE: (r"-?\d{1,10}(?:\.\d{1,8}0*)?", "a number of at most 10 digits and 8 decimals"),
+_FORMS: Mapping[Type, tuple[str, str]] = {  # zeros behind the last decimal are bounded: Arrow takes 38 digits in all
+    Type.MONEY: (r"-?\d{1,16}(?:\.\d{1,2}0{0,10})?", "a number of at most 16 digits and 2 decimals"),
+    Type.RATE: (r"-?\d{1,10}(?:\.\d{1,8}0{0,10})?", "a number of at most 10 digits and 8 decimals"),
     Type.INTEGER: (r"0|-?[1-9]\d{0,17}", "a whole number of at most 18 digits"),
     Type.DATE: (_DATE, "a date, YYYY-MM-DD"),
     Type.TIME: (

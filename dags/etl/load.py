@@ -65,10 +65,9 @@ def load(connection: Any, *, dataset: Dataset, batch: Batch, database: str, rele
     Side effects: a temporary table in `<database>.OPS`, rows of the dataset's table, of the ledger and the quarantine.
     """
     with closing(connection.cursor()) as cursor:
-        dates = [part.logical_date for part in batch.parts]
-        held = ledger.read(cursor, database=database, pipeline=batch.pipeline, since=min(dates), until=max(dates))
+        held = _held(cursor, dataset=dataset, batch=batch, database=database)
         due = parts_due(batch, held, dataset=dataset)
-        settlement = _settlement(cursor, dataset=dataset, batch=batch, database=database)
+        settlement = _settlement(cursor, dataset=dataset, batch=batch, database=database, kept=_sources_kept(held, due))
         if due or settlement:
             now = datetime.now(UTC).replace(tzinfo=None)
             run = _Run(cursor, dataset, batch, database, release, now)
@@ -108,13 +107,30 @@ def _is_due(part: Part, held: ledger.Entry | None) -> bool:
     return not older
 
 
-def _settlement(cursor: Any, *, dataset: Dataset, batch: Batch, database: str) -> quarantine.Settlement:
+def _held(cursor: Any, *, dataset: Dataset, batch: Batch, database: str) -> Entries:
+    """Return the ledger's entries of the days of a batch: of files also days that had some and have none any more."""
+    dates = [part.logical_date for part in batch.parts]
+    since: date | None = min(dates)
+    if isinstance(dataset.source, Drop):
+        since = None if batch.since is None else min(*dates, batch.since)
+    return ledger.read(cursor, database=database, pipeline=batch.pipeline, since=since, until=max(dates))
+
+
+def _sources_kept(held: Entries, due: Sequence[Part]) -> dict[quarantine.Place, str]:
+    """Return day and part -> source of what RAW holds and no due part replaces."""
+    replaced = {(part.logical_date, part.name) for part in due}
+    return {place: entry.source for place, entry in held.items() if entry.source and place not in replaced}
+
+
+def _settlement(
+    cursor: Any, *, dataset: Dataset, batch: Batch, database: str, kept: Mapping[quarantine.Place, str]
+) -> quarantine.Settlement:
     if isinstance(dataset.source, Feed):  # a database hands out no malformed rows
         return quarantine.Settlement(entered=(), cleared=())
     entries = quarantine.read_open(
         cursor, database=database, pipeline=batch.pipeline, since=batch.since, until=batch.logical_date
     )
-    return quarantine.settle(batch, entries)
+    return quarantine.settle(batch, entries, kept=kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Rules:
 - an entry belongs to one content of one file; the same file found faulty again, by any run, is the same entry;
-- each run settles the entries of the days it looks at: what it found faulty is open, everything else is cleared;
+- each run settles the entries of the days it looks at: what it found faulty is open, and so is what RAW still holds the
+  good lines of, as of a file that was removed while only an older version is there; everything else is cleared;
 - entries are written in the transaction of the load that left the lines out, so that RAW, ledger and quarantine
   together account for every line that was delivered;
 - a cleared entry stays, with what came in its place.
@@ -37,6 +38,7 @@ _CASTS = {
 _LINE_COLUMNS = (*_KEY, "LINE", "COLUMN_NAME", "REASON", "TEXT")
 
 Identity = tuple[str, str]  # source and digest, within a pipeline
+Place = tuple[date | None, str | None]  # day and part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,11 +76,18 @@ class Settlement:
         return bool(self.entered or self.cleared)
 
 
-def settle(batch: Batch, entries: Mapping[Identity, Entry]) -> Settlement:
-    """Return what the batch changes, given the open entries of the days it looked at. No side effects."""
+def settle(batch: Batch, entries: Mapping[Identity, Entry], *, kept: Mapping[Place, str] | None = None) -> Settlement:
+    """Return what the batch changes, given the open entries of the days it looked at. No side effects.
+
+    Args:
+        kept: day and part -> source that RAW holds and goes on to hold, whatever the batch has for them.
+    """
+    kept = kept or {}
     found = {(file.source, file.sha256): file for file in batch.faulty}
-    stands = {(file.logical_date, file.part): file.source for file in batch.faulty}
+    stands = {(file.logical_date, file.part): file.source for file in batch.faulty if file.logical_date is not None}
     stands |= {(part.logical_date, part.name): part.source for part in batch.parts if part.source}
+    stands |= kept  # of two files without a day, neither comes in the place of the other
+    present = {source for source, _ in found} | {part.source for part in batch.parts}
     return Settlement(
         entered=tuple(
             file for identity, file in found.items() if identity not in entries or not entries[identity].tells_of(file)
@@ -86,9 +95,15 @@ def settle(batch: Batch, entries: Mapping[Identity, Entry]) -> Settlement:
         cleared=tuple(
             (entry, stands.get((entry.logical_date, entry.part)))
             for identity, entry in entries.items()
-            if identity not in found
+            if identity not in found and not (_is_kept(entry, kept) and entry.source not in present)
         ),
     )
+
+
+def _is_kept(entry: Entry, kept: Mapping[Place, str]) -> bool:
+    """Return whether RAW goes on to hold the lines of an entry's file that were not faulty."""
+    place = (entry.logical_date, entry.part)
+    return not entry.whole and place in kept and kept[place] == entry.source
 
 
 def read_open(cursor: Any, *, database: str, pipeline: str, since: date | None, until: date) -> dict[Identity, Entry]:

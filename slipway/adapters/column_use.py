@@ -18,7 +18,9 @@ from schemachange.sql_splitter import split_sql_statements
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from slipway.adapters.script_block import columns_dropped, holds_block, statements_inside, taken_by_command
 from slipway.lineage import ANY, Need, Taken
+from slipway.statement import bare
 
 RAW = "RAW_OF_SLIPWAY"  # stands for the migrated database, whatever it is called in an environment
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -29,7 +31,7 @@ _RAW_NAME = re.compile(r"\{\{-?\s*env_var\(\s*['\"]SLIPWAY_RAW_DATABASE['\"]\s*\
 _ENDS = re.compile(r"^[ \t]*--[ \t]*slipway:[ \t]*ends[ \t]+rollbacks[ \t]*:[ \t]*\S", re.IGNORECASE | re.MULTILINE)
 _DOTTED = re.compile(r"\b([A-Z_]\w*)\.([A-Z_]\w*)\b")  # as warehouse names are written
 _WORD = re.compile(r"\w+")
-_MADE = frozenset({"TABLE", "VIEW", "SCHEMA"})
+_MADE = frozenset({"TABLE", "VIEW", "SCHEMA", "DATABASE"})
 
 
 def taken_by(name: str, script: str) -> tuple[Taken, ...]:
@@ -168,28 +170,55 @@ def _statements(script: str) -> Iterator[exp.Expr]:
         return RAW if match[1] == "raw_database" else match[1]
 
     for statement in split_sql_statements(_VARIABLE.sub(filled, _TAGS.sub(" ", script))):
-        try:
-            tree = sqlglot.parse_one(statement, dialect="snowflake")
-        except SqlglotError:
-            continue  # the lint names it
-        if tree is not None:
-            yield tree
+        yield from _read(bare(statement))
+
+
+def _read(statement: str) -> Iterator[exp.Expr]:
+    """Yield a statement, or those inside it; what cannot be looked into, the lint names."""
+    if holds_block(statement):
+        for one in statements_inside(statement) or ():
+            yield from _read(one)
+        return
+    try:
+        tree = sqlglot.parse_one(statement, dialect="snowflake")
+    except SqlglotError:
+        return
+    if tree is not None:
+        yield tree
 
 
 def _taken(tree: exp.Expr) -> Iterator[tuple[str, str, str | None]]:
+    if isinstance(tree, exp.Command):
+        yield from _taken_by_command(tree)
+        return
     kind = str(tree.args.get("kind") or "").upper()
-    replaces = isinstance(tree, exp.Create) and tree.args.get("replace") and kind in ("TABLE", "SCHEMA")
+    replaces = isinstance(tree, exp.Create) and tree.args.get("replace") and kind in ("TABLE", "SCHEMA", "DATABASE")
     table = tree.find(exp.Table)
     if table is None:
         return
     if (isinstance(tree, exp.Drop) and kind in _MADE) or replaces:
-        if kind == "SCHEMA":
-            yield (table.db.upper() or table.name.upper(), ANY, None)
-        else:
-            yield (table.db.upper(), table.name.upper(), None)
+        yield from _whole(kind, tuple(part.name.upper() for part in table.parts if part.name))
     if isinstance(tree, exp.Alter):
         for action in tree.args.get("actions") or ():
             yield from _altered(table, action)
+
+
+def _taken_by_command(tree: exp.Command) -> Iterator[tuple[str, str, str | None]]:
+    found = taken_by_command(tree.sql(dialect="snowflake"))
+    if found is not None and found[0] in _MADE:
+        yield from _whole(*found)
+
+
+def _whole(kind: str, parts: tuple[str, ...]) -> Iterator[tuple[str, str, str | None]]:
+    """Yield what of the migrated database goes with something of a kind, given the parts of its name."""
+    match kind:
+        case "DATABASE":
+            if parts == (RAW,):
+                yield (ANY, ANY, None)
+        case "SCHEMA":
+            yield (parts[-1], ANY, None)
+        case _:
+            yield (parts[-2] if len(parts) > 1 else "", parts[-1], None)
 
 
 def _altered(table: exp.Table, action: exp.Expr) -> Iterator[tuple[str, str, str | None]]:
@@ -200,5 +229,8 @@ def _altered(table: exp.Table, action: exp.Expr) -> Iterator[tuple[str, str, str
                 yield (schema, relation, column.name.upper())
         case exp.RenameColumn():
             yield (schema, relation, action.this.name.upper())
+        case exp.Command():
+            for name in columns_dropped(action.sql(dialect="snowflake"))[0]:
+                yield (schema, relation, name)
         case exp.AlterRename() | exp.SwapTable():
             yield (schema, relation, None)

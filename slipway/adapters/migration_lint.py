@@ -7,6 +7,8 @@ Rules, each with the name a script lets itself off by (`-- slipway: allow rewrit
 - `repeat`: run twice, it fails or does more than run once. A run that died asks the warehouse what was done; what can
   be repeated needs no answer.
 - `rewrite`: it writes every row of a table, or locks it for as long.
+- `transaction`: it commits by itself within a transaction, which is not done whole or not at all then. Nothing lets a
+  script off this: no run would begin it.
 - `unqualified`: a name without its database depends on whoever runs it.
 - `secret`: it holds what only a secret store may hold. Nothing lets a script off this.
 - `unread`: a block or statement that cannot be looked into.
@@ -27,8 +29,9 @@ from schemachange.sql_splitter import split_sql_statements
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from slipway.adapters.script_block import holds_block, judged_command, statements_inside
+from slipway.adapters.script_block import columns_dropped, holds_block, judged_command, statements_inside
 from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, kind_of, undo_of
+from slipway.statement import begins_transaction, commits_by_itself, ends_transaction
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of what it reads as a mere command
 
@@ -103,12 +106,15 @@ def lint_file(path: Path, file: str, variables: Mapping[str, str]) -> Iterator[F
     if not statements:
         yield Finding(file=file, line=1, rule="syntax", message="it holds no statement yet")
     adds, takes, position = False, 0, 0
-    for statement in statements:
+    broken = _broken_transactions(statements)
+    for place, statement in enumerate(statements):
         position = text.find(statement.rstrip(";"), position)
         lead = _LEAD.match(statement)
         line = _line_of(text, position + (lead.end() if lead else 0))
         trees, found = _read(statement, kind_of(path.name))
         adds = adds or any(map(_adds, trees))
+        if said := broken.get(place):
+            yield Finding(file=file, line=line, rule="transaction", message=said)
         for rule, message in found:
             if rule == "destructive":
                 takes = takes or line
@@ -119,6 +125,16 @@ def lint_file(path: Path, file: str, variables: Mapping[str, str]) -> Iterator[F
     if is_contract and adds and takes and "mixed" not in allowed:
         said = "it adds and takes away: add in a release of its own, and take away when no release needs it any more"
         yield Finding(file=file, line=takes, rule="mixed", message=said)
+
+
+def _broken_transactions(statements: Iterable[str]) -> dict[int, str]:
+    """Return what is to be said of statements that commit the transaction they stand in, by their places."""
+    found, is_inside = dict[int, str](), False
+    for place, statement in enumerate(statements):
+        if is_inside and (said := commits_by_itself(statement)):
+            found[place] = f"{said} within a transaction commits what stands before it, or may: move it out"
+        is_inside = begins_transaction(statement) or (is_inside and not ends_transaction(statement))
+    return found
 
 
 def _read(statement: str, kind: str) -> tuple[list[exp.Expr], list[tuple[str, str]]]:
@@ -189,6 +205,8 @@ def _destructive(tree: exp.Expr) -> Iterator[str]:
                 match action:
                     case exp.Drop():
                         yield f"it drops a {_kind(action).lower()} of {_name(tree)}"
+                    case exp.Command() if columns_dropped(action.sql(dialect="snowflake"))[0]:
+                        yield f"it drops a column of {_name(tree)}"
                     case exp.AlterRename() | exp.RenameColumn() | exp.SwapTable():
                         yield f"it gives {_name(tree)} or a column of it another name"
 
@@ -207,6 +225,10 @@ def _repeat(tree: exp.Expr) -> Iterator[str]:
                     yield f"ADD CONSTRAINT to {_name(tree)} fails the second time"
                 if isinstance(action, exp.Drop) and not action.args.get("exists"):
                     yield f"DROP {_kind(action)} of {_name(tree)} without IF EXISTS"
+                if isinstance(action, exp.Command):
+                    columns, is_safe = columns_dropped(action.sql(dialect="snowflake"))
+                    if columns and not is_safe:
+                        yield f"DROP of a column of {_name(tree)} without IF EXISTS"
         case exp.Insert() if tree.find(exp.Exists) is None and not tree.args.get("overwrite"):
             yield f"INSERT INTO {_name(tree)} adds the same rows again: MERGE, or WHERE NOT EXISTS"
         case exp.Update():

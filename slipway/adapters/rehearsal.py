@@ -10,7 +10,8 @@ Rules:
 - R scripts run once. A scripts are not rehearsed: what they say is who may reach the database.
 - The names of the clones are always the same, and whoever rehearses holds the environment: what a process that died
   left behind is dropped by the next.
-- What would reach beyond the clones is not rehearsed, and neither is what comes after it; why is said.
+- What would reach beyond the clones, in a script or in its undo, is not rehearsed, and neither is what comes after it;
+  why is said. A clone stands for the variable, so that a live database is named only where its name is written out.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from slipway.adapters.script_runner import ScriptRunner, Text
 from slipway.adapters.snowflake import OPS_SCHEMA, STATEMENT_TABLE, Session
 from slipway.config import Environment
 from slipway.errors import StepFailed, Unavailable
-from slipway.migration import SCRIPTS_FOLDER, kind_of
+from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, kind_of, undo_of
 from slipway.ports import Progress
 from slipway.statement import Standing, bare
 
@@ -46,8 +47,24 @@ _BEYOND: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("it grants outside of schemas", re.compile(rf"(?:GRANT|REVOKE)\s+(?:ROLE\b|.*\bON\s+(?:{_ACCOUNT})\b)")),
     ("it writes files", re.compile(r"COPY\s+INTO\s+['@]|(?:PUT|REMOVE|RM)\b")),
     ("it loads by itself", re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?PIPE\b|EXECUTE\s+TASK\b")),
-    ("it cannot be looked into", re.compile(r"CALL\b|EXECUTE\s+IMMEDIATE\b|BEGIN\s+(?!TRANSACTION|WORK)|DECLARE\b")),
+    (
+        "it cannot be looked into",
+        re.compile(r"CALL\b|EXECUTE\s+IMMEDIATE\b|BEGIN\s+(?!TRANSACTION|WORK)|DECLARE\b|.*\bIDENTIFIER\s*\(\s*[$:?]"),
+    ),
 )
+_HELD_NAME = re.compile(r"\b(?:IDENTIFIER|TABLE)\s*\(\s*'([^']*)'\s*\)", re.IGNORECASE)
+_TEXTS = re.compile(r"'(?:[^'\\]|''|\\.)*'|--[^\n]*|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_BODIES = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+_PART = r"(\w[\w$]*)"
+_DATABASES: tuple[re.Pattern[str], ...] = (  # by its place, a word is the name of a database
+    re.compile(rf"\bUSE\s+(?!ROLE\b|WAREHOUSE\b|SECONDARY\b|SCHEMA\b|DATABASE\b){_PART}"),
+    re.compile(
+        r"\b(?:IN|ON|USE|CREATE|ALTER|DROP|UNDROP|REPLACE|TRANSIENT|CLONE)\s+"
+        rf"(?:DATABASE\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?{_PART}|SCHEMA\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?{_PART}\s*\.)"
+    ),
+    re.compile(rf"@{_PART}\s*\.\s*\w[\w$]*\s*\.\s*\w"),
+)
+_THREE = re.compile(rf"(?<![\w$.:@]){_PART}\s*\.\s*\w[\w$]*\s*\.\s*\w")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,6 +102,7 @@ class Rehearsal:
         self._ops = warehouse.ops_database
         self._raw = f"{warehouse.raw_database}{SUFFIX}"
         self._clones = {name: f"{name}{SUFFIX}" for name in (warehouse.raw_database, warehouse.ops_database)}
+        self._databases = (*self._clones, warehouse.analytics_database, warehouse.marts_database)
         cloned = warehouse.model_copy(
             update={
                 "raw_database": self._clones[warehouse.raw_database],
@@ -136,6 +154,9 @@ class Rehearsal:
         for name in scripts:
             reason = reason and f"it comes after {next(iter(done.left_out))}"
             reason = reason or self._beyond(self._runner.read(SCRIPTS_FOLDER, name))
+            if kind_of(name) == "V" and not reason:
+                reason = self._beyond(self._runner.read(UNDO_FOLDER, undo_of(name)))
+                reason = reason and f"in its undo, {reason}"
             if reason:
                 done.left_out[name] = reason
             else:
@@ -144,8 +165,9 @@ class Rehearsal:
 
     def _beyond(self, text: Text) -> str:
         """Return why a script reaches beyond the clones; nothing when it does not."""
+        clones = tuple(self._clones.values())
         statements = (one for unit in text.units for one in unit.statements)
-        return next(filter(None, (reach_of(one, tuple(self._clones.values())) for one in statements)), "")
+        return next(filter(None, (reach_of(one, clones, self._databases) for one in statements)), "")
 
     def _rehearse(
         self,
@@ -235,23 +257,41 @@ class Rehearsal:
                 )
 
 
-def reach_of(statement: str, clones: Collection[str]) -> str:
+def reach_of(statement: str, clones: Collection[str], live: Collection[str] = ()) -> str:
     """Return why a statement reaches beyond clones; nothing when it does not.
 
     Args:
         clones: the names of the databases that are clones.
+        live: the names of the environment's own databases, none of which may be written out.
     """
     words = " ".join(bare(statement).upper().split())
     for said, pattern in _BEYOND:
         if pattern.match(words):
             return f"{said}: {words.split(' ON ')[0][:40].strip()}"
+    named = _TEXTS.sub(" ", _HELD_NAME.sub(r"\1", statement)).upper()
+    for name in live:
+        if re.search(rf'(?<![\w$."])"?{re.escape(name.upper())}"?(?![\w$])', named):
+            return f"it names {name}, which is live"
+    others = sorted(_databases_in(statement, named) - {one.upper() for one in clones})
+    return f"it names {others[0]}, which is not cloned" if others else ""
+
+
+def _databases_in(statement: str, named: str) -> set[str]:
+    """Return the databases that a statement names.
+
+    Args:
+        named: its text in capitals, without what is quoted as text.
+    """
+    plain = _BODIES.sub(" ", named).replace('"', "").strip()
+    found = {next(filter(None, one.groups())) for pattern in _DATABASES for one in pattern.finditer(plain)}
     try:
         tree = sqlglot.parse_one(statement, dialect="snowflake")
     except SqlglotError:
-        return ""  # the warehouse says what is wrong with it
-    known = {one.upper() for one in clones}
-    others = sorted({table.catalog.upper() for table in tree.find_all(exp.Table) if table.catalog} - known)
-    return f"it names {others[0]}, which is not cloned" if others else ""
+        tree = exp.Command()  # the warehouse may read it all the same
+    if isinstance(tree, exp.Command | exp.Use | exp.Grant | exp.Revoke):
+        return found | {one[1] for one in _THREE.finditer(plain)}
+    parts = (one.args.get("catalog") for one in tree.find_all(exp.Table, exp.Column))
+    return found | {part.name.upper() for part in parts if part is not None}
 
 
 def _require_same(wanted: Catalog, found: Catalog, said: str) -> None:

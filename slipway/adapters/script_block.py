@@ -79,6 +79,41 @@ _SETS = re.compile(
     r"SWAP\s+WITH)\b",
     re.IGNORECASE,
 )
+_DROPS = re.compile(
+    r"DROP\s+(?P<kind>[A-Z]+(?:\s+[A-Z]+){0,2}?)\s+(?P<exists>IF\s+EXISTS\s+)?(?P<name>[\w.\"$]+)(?:\s+(?:CASCADE|RESTRICT))?"
+    r"\s*;?\s*$",
+    re.IGNORECASE,
+)
+_RENAMES = re.compile(
+    r"ALTER\s+(?P<kind>DATABASE|SCHEMA|(?:\w+\s+)?(?:TABLE|VIEW))\s+(?:IF\s+EXISTS\s+)?(?P<name>[\w.\"$]+)\s+"
+    r"(?:RENAME\s+TO|SWAP\s+WITH)\b",
+    re.IGNORECASE,
+)
+_DROPS_COLUMN = re.compile(
+    r"DROP\s+(?!(?:PRIMARY|UNIQUE|FOREIGN|CONSTRAINT|CLUSTERING|SEARCH|ROW|ALL|AGGREGATION|JOIN|STORAGE)\s)"
+    r"(?:COLUMN\s+)?(?P<exists>IF\s+EXISTS\s+)?(?P<names>[\w\"$]+(?:\s*,\s*[\w\"$]+)*)\s*;?\s*$",
+    re.IGNORECASE,
+)
+
+
+def columns_dropped(words: str) -> tuple[tuple[str, ...], bool]:
+    """Return the columns that an action of ALTER TABLE drops, COLUMN being optional, and whether it says IF EXISTS."""
+    found = _DROPS_COLUMN.match(words.strip())
+    if found is None:
+        return (), False
+    return tuple(one.strip().strip('"').upper() for one in found["names"].split(",")), bool(found["exists"])
+
+
+def taken_by_command(words: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the kind and the parts of the name of what a statement drops or renames, None when it does neither.
+
+    Args:
+        words: of the statement, without comments.
+    """
+    found = _DROPS.match(words.strip()) or _RENAMES.match(words.strip())
+    if found is None:
+        return None
+    return found["kind"].upper().split()[-1], tuple(part.strip('"').upper() for part in found["name"].split("."))
 
 
 def judged_command(words: str) -> Iterator[tuple[str, str]] | None:
@@ -91,6 +126,8 @@ def judged_command(words: str) -> Iterator[tuple[str, str]] | None:
         return _new(new)
     if sets := _SETS.match(words):
         return _set(sets)
+    if drops := _DROPS.match(words):
+        return _drop(drops)
     return None
 
 
@@ -102,6 +139,13 @@ def _new(match: re.Match[str]) -> Iterator[tuple[str, str]]:
         yield "repeat", f"CREATE {kind} {name} without IF NOT EXISTS"
     if kind in _OF_SCHEMA and name.count(".") < 2:
         yield "unqualified", f"{name} has no database in its name"
+
+
+def _drop(match: re.Match[str]) -> Iterator[tuple[str, str]]:
+    kind, name = " ".join(match["kind"].upper().split()), match["name"]
+    yield "destructive", f"it drops {kind} {name}"
+    if not match["exists"]:
+        yield "repeat", f"DROP {kind} {name} without IF EXISTS"
 
 
 def _set(match: re.Match[str]) -> Iterator[tuple[str, str]]:

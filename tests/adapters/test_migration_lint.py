@@ -95,6 +95,14 @@ def test_nothing_lets_a_script_off_a_secret(found: Lint) -> None:
     assert found("-- slipway: allow secret: it is old\nSELECT 'AKIAIOSFODNN7EXAMPLE';") == [(2, "secret")]
 
 
+def test_what_commits_by_itself_does_not_stand_in_a_transaction(found: Lint) -> None:
+    add, fill = f"ALTER TABLE {T} ADD COLUMN IF NOT EXISTS B NUMBER;", f"DELETE FROM {T} WHERE A = 1;"
+    assert found(f"BEGIN TRANSACTION;\n{fill}\n{fill}\nCOMMIT;\n{add}") == []
+    assert found(f"{add}\nSTART TRANSACTION;\n{fill}\n{add}\n{fill}\nCOMMIT;") == [(4, "transaction")]
+    allowed = "-- slipway: allow transaction: it is short"
+    assert found(f"{allowed}\nBEGIN WORK;\n{add}\nCOMMIT;") == [(3, "transaction")]
+
+
 def test_a_contract_migration_may_take_away_and_adds_nothing(found: Lint) -> None:
     drop, add = f"ALTER TABLE {T} DROP COLUMN IF EXISTS A;", f"ALTER TABLE {T} ADD COLUMN IF NOT EXISTS B NUMBER;"
     assert found(f"-- slipway: contract\n{drop}") == []

@@ -104,6 +104,7 @@ def test_a_file_that_unpacks_beyond_the_limit_is_refused_before_it_fills_the_mem
         (line(9, gross_amount="1e3"), "GROSS_AMOUNT", "is '1e3', expected a number"),
         (line(9, gross_amount="10.005"), "GROSS_AMOUNT", "is '10.005', expected a number"),
         (line(9, gross_amount='"1,000.00"'), "GROSS_AMOUNT", "is '1,000.00', expected a number"),
+        (line(9, gross_amount="1.1" + "0" * 60), "GROSS_AMOUNT", f"is '1.1{'0' * 37}', expected a number"),
         (line(9, fee_amount=" 1"), "FEE_AMOUNT", "is ' 1', expected a number"),
         (line(9, net_amount="99999999999999999"), "NET_AMOUNT", "is '99999999999999999', expected a number"),
         (line(9, gross_amount=""), "GROSS_AMOUNT", "is missing"),

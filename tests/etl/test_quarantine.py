@@ -160,6 +160,32 @@ def test_a_file_that_is_withdrawn_clears_its_entry(platform: Platform) -> None:
     assert entered(platform) == [(key, True, 0, 0, True, rates(SECOND))]
 
 
+def test_an_entry_stays_open_while_raw_holds_the_good_lines_of_a_file_that_was_removed(platform: Platform) -> None:
+    newer = rates(SECOND, "_v2")
+    broken = changed_file(platform, rates(SECOND), lambda lines: [one.replace("USD,", "USD,~") for one in lines])
+    with delivered(platform, newer, broken):
+        platform.run(RATES, SECOND)
+    for _ in range(2):  # the version before is there, and older than what is held
+        platform.run(RATES, SECOND)
+        assert platform.entries(RATES)[(SECOND, "fx_rates")].source == newer
+        assert [(row[0], *row[4:]) for row in entered(platform)] == [(newer, False, None)]
+    with withheld(platform, rates(SECOND)):  # and not even that
+        platform.run(RATES, THIRD)
+        assert [(row[0], *row[4:]) for row in entered(platform)] == [(newer, False, None)]
+    with delivered(platform, newer, body(platform, rates(SECOND))):
+        platform.run(RATES, SECOND)
+        assert [(row[0], *row[4:]) for row in entered(platform)] == [(newer, True, newer)]
+
+
+def test_of_two_misspelt_files_one_is_not_cleared_by_the_other(platform: Platform) -> None:
+    with delivered(platform, "fx/fx_rates_y.csv", b"y"):
+        with delivered(platform, "fx/fx_rates_x.csv", b"x"):
+            platform.run(RATES, SECOND)
+        platform.run(RATES, SECOND)
+        found = [(row[0], *row[4:]) for row in entered(platform)]
+        assert found == [("fx/fx_rates_y.csv", False, None), ("fx/fx_rates_x.csv", True, None)]
+
+
 def test_another_faulty_file_in_its_place_is_another_entry(platform: Platform) -> None:
     key = visa(SECOND)
     for content in (b"", b"still no gzip"):

@@ -149,6 +149,19 @@ def test_what_reaches_beyond_the_clones_is_left_out_with_all_after_it_and_why_is
     assert outcome.evidence["not_rehearsed"][VIEW] == f"it comes after {SECOND}"
 
 
+@pytest.mark.parametrize("where", ["script", "undo"])
+def test_a_script_that_writes_a_live_name_out_is_not_run_on_it(stage: Stage, where: str) -> None:
+    raw = stage.place.database("RAW")
+    written = f"USE DATABASE {raw};\nCREATE SCHEMA IF NOT EXISTS STRAY;"
+    scripts = {**SCRIPTS, SECOND: written} if where == "script" else SCRIPTS
+    undos = {**UNDOS, SECOND: written} if where == "undo" else UNDOS
+    schemachange, step = stage.rehearsal(scripts, undos)
+    before = stage.catalog()
+    outcome = schemachange.rehearse(step, lambda line: None)
+    assert stage.catalog() == before
+    assert outcome.evidence["not_rehearsed"][SECOND].endswith(f"it names {raw}, which is live")
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
@@ -164,8 +177,45 @@ def test_what_reaches_beyond_the_clones_is_left_out_with_all_after_it_and_why_is
         ("COPY INTO @C.A.STAGE FROM C.A.T", "it writes files"),
         ("CREATE PIPE C.A.P AS COPY INTO C.A.T FROM @C.A.S", "it loads by itself"),
         ("-- why\nEXECUTE IMMEDIATE $$ SELECT 1 $$", "it cannot be looked into"),
+        ("INSERT INTO IDENTIFIER($T) SELECT 1", "it cannot be looked into"),
+        ("USE DATABASE L", "it names L, which is live"),
+        ("USE SCHEMA L.CORE", "it names L, which is live"),
+        ("use l", "it names L, which is live"),
+        ("CREATE STREAM IF NOT EXISTS L.CORE.X ON TABLE L.CORE.T", "it names L, which is live"),
+        ("CREATE TASK C.CORE.X AS INSERT INTO L.CORE.T SELECT 1", "it names L, which is live"),
+        ("ALTER TASK L.CORE.X RESUME", "it names L, which is live"),
+        ("DROP TASK IF EXISTS L.CORE.X", "it names L, which is live"),
+        ("GRANT SELECT ON ALL TABLES IN SCHEMA L.CORE TO ROLE R", "it names L, which is live"),
+        ("TRUNCATE TABLE IDENTIFIER('l.core.t')", "it names L, which is live"),
+        ('DROP TABLE "L"."CORE"."T"', "it names L, which is live"),
+        ("COMMENT ON SCHEMA L.CORE IS 'x'", "it names L, which is live"),
+        ("SELECT L.CORE.IDS.NEXTVAL", "it names L, which is live"),
+        ("CREATE FUNCTION C.A.F() RETURNS INT AS $$ SELECT MAX(A) FROM L.CORE.T $$", "it names L, which is live"),
+        ("USE DATABASE D", "it names D, which is not cloned"),
+        ("USE SCHEMA D.CORE", "it names D, which is not cloned"),
+        ("USE D.CORE", "it names D, which is not cloned"),
+        ("CREATE TASK D.CORE.X AS SELECT 1", "it names D, which is not cloned"),
+        ("ALTER TASK D.CORE.X RESUME", "it names D, which is not cloned"),
+        ('DROP TASK "D".CORE.X', "it names D, which is not cloned"),
+        ("GRANT SELECT ON ALL TABLES IN SCHEMA D.CORE TO ROLE R", "it names D, which is not cloned"),
+        ("GRANT USAGE ON ALL SCHEMAS IN DATABASE D TO ROLE R", "it names D, which is not cloned"),
+        ("ALTER SCHEMA D.CORE RENAME TO D.OLD", "it names D, which is not cloned"),
+        ("COMMENT ON SCHEMA D.CORE IS 'x'", "it names D, which is not cloned"),
+        ("COPY INTO C.A.T FROM @D.A.S", "it names D, which is not cloned"),
+        ("SELECT D.CORE.IDS.NEXTVAL", "it names D, which is not cloned"),
+        ("INSERT INTO C.A.T SELECT 'L.CORE.T' -- from L.CORE.T", ""),
+        ("COMMENT ON TABLE C.A.T IS 'as in L, it''s IN SCHEMA D.A'", ""),
+        ("USE SCHEMA C.L", ""),
+        ("USE SCHEMA CORE", ""),
+        ("USE ROLE R", ""),
+        ("USE WAREHOUSE W", ""),
+        ("GRANT SELECT ON ALL TABLES IN SCHEMA C.CORE TO ROLE L_READER", ""),
+        ("CREATE TASK C.CORE.X AS SELECT 1", ""),
+        ("ALTER SCHEMA C.CORE RENAME TO C.OLD", ""),
+        ("COPY INTO C.A.T FROM @C.A.S", ""),
+        ("CREATE PROCEDURE C.A.P() RETURNS INT LANGUAGE PYTHON AS $$ self.a.b = 1 $$", ""),
     ],
 )
 def test_what_reaches_beyond_a_clone(statement: str, said: str) -> None:
-    found = reach_of(statement, ["C"])
+    found = reach_of(statement, ["C"], ["L"])
     assert found.startswith(said) if said else found == ""
