@@ -2,7 +2,7 @@
 
 Rules:
 - What was empty before has nothing to lose: that it was filled is told and not judged.
-- Sums and distinct values grow with the rows; they are judged by what they moved beyond them.
+- Sums grow with the rows: a sum may move that much further away from 0, and no further towards it.
 - Of a relation that readers see, what it loses is over the thresholds by itself: the relation, a column, or its type.
 """
 
@@ -91,10 +91,11 @@ def _of_sum(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
     if not one.is_money:
         return ("", "", False)
     before, after = Fraction(one.before or "0"), Fraction(one.after or "0")
-    room = Fraction(limits.sum_percent) + _growth(one)
     if before == 0:
         return ("it was 0", "0", True)
     change = 100 * (after - before) / abs(before)
+    grew = (after > before) == (before > 0)  # a sum of credits grows below 0
+    room = Fraction(limits.sum_percent) + (_growth(one) if grew else 0)
     return (_percent(change), f"{_plain(room)} %", abs(change) > room)
 
 

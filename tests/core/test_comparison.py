@@ -198,6 +198,29 @@ def test_a_sum_may_grow_with_the_rows_and_not_beyond() -> None:
     assert one.allowed == "15 %"
 
 
+@given(grown=st.integers(0, 100), credits=st.booleans())
+def test_that_rows_were_added_lets_no_sum_shrink(grown: int, credits: bool) -> None:
+    """Of a ledger of credits, whose sum is below 0, the sum shrinks by rising."""
+    sign, rows = -1 if credits else 1, 1000 + 10 * grown
+
+    def stops(cents: int) -> bool:
+        total = Decimal(sign * cents) / 100
+        found = held(profile(sum=f"{sign * 1000}.00"), profile(rows=rows, sum=str(total)), sum_percent=5)
+        return bool(found.stopping)
+
+    least, most = 95_000, 105_000 + 1000 * grown
+    assert not stops(least)
+    assert stops(least - 1)
+    assert not stops(most)
+    assert stops(most + 1)
+
+
+def test_a_sum_that_nothing_explains_may_grow_with_the_rows_and_lose_nothing() -> None:
+    (one,) = differences(profile(), profile(rows=1050, sum="999.99"))[1:]
+    said: dict[str, Any] = {"model": "orders", "slot": SLOT, "today": TODAY}
+    assert judge(one, ComparisonRules(), is_explained=False, **said).is_over
+
+
 def test_that_rows_were_added_lets_no_distinct_value_go_missing() -> None:
     (one,) = held(profile(), profile(rows=1900, distinct=85), distinct_percent=10).stopping
     assert (one.difference.measure, one.allowed) == ("distinct", "-10 %")
