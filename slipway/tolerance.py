@@ -79,12 +79,12 @@ def _of_nulls(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
 
 
 def _of_distinct(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
-    before, after, limit = int(one.before or 0), int(one.after or 0), Fraction(limits.distinct_percent)
+    before, after = int(one.before or 0), int(one.after or 0)
     if before == 0:
         return ("it had none", "", False)
     change = _change(before, after)
-    room = limit + _growth(one) if change > 0 else limit
-    return (_percent(change), _room(change, room), abs(change) > room)
+    limit = Fraction(limits.growth_percent) if change > 0 else Fraction(limits.distinct_percent)
+    return (_percent(change), _room(change, limit), abs(change) > limit)
 
 
 def _of_sum(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:

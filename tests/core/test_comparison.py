@@ -134,7 +134,7 @@ BOUNDARIES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict
     "rows added": ({"rows": 1000}, {"rows": 1100}, {"rows": 1101}, {"growth_percent": 10}),
     "nulls": ({"nulls": 10}, {"nulls": 20}, {"nulls": 21}, {"nulls_percent": 1}),
     "distinct lost": ({"distinct": 100}, {"distinct": 90}, {"distinct": 89}, {"distinct_percent": 10}),
-    "distinct added": ({"distinct": 100}, {"distinct": 110}, {"distinct": 111}, {"distinct_percent": 10}),
+    "distinct added": ({"distinct": 100}, {"distinct": 110}, {"distinct": 111}, {"growth_percent": 10}),
     "sum risen": ({"sum": "1000.00"}, {"sum": "1050.00"}, {"sum": "1050.01"}, {"sum_percent": 5}),
     "sum fallen": ({"sum": "1000.00"}, {"sum": "950.00"}, {"sum": "949.99"}, {"sum_percent": 5}),
     "sum below zero": ({"sum": "-1000.00"}, {"sum": "-995.00"}, {"sum": "-994.99"}, {"sum_percent": "0.5"}),
@@ -219,6 +219,15 @@ def test_a_sum_that_nothing_explains_may_grow_with_the_rows_and_lose_nothing() -
     (one,) = differences(profile(), profile(rows=1050, sum="999.99"))[1:]
     said: dict[str, Any] = {"model": "orders", "slot": SLOT, "today": TODAY}
     assert judge(one, ComparisonRules(), is_explained=False, **said).is_over
+
+
+def test_a_column_of_few_values_may_gain_one_when_a_changed_model_explains_it_and_may_not_otherwise() -> None:
+    before, after = profile(distinct=3), profile(distinct=4)
+    assert held(before, after).stopping == ()
+    (one,) = differences(before, after)
+    said: dict[str, Any] = {"model": "orders", "slot": SLOT, "today": TODAY}
+    assert judge(one, ComparisonRules(), is_explained=False, **said).is_over
+    assert held(after, before).stopping != (), "one that is lost is a quarter of them"
 
 
 def test_that_rows_were_added_lets_no_distinct_value_go_missing() -> None:
