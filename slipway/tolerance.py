@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import assert_never
 
-from slipway.difference import Difference
+from slipway.difference import Difference, number
 from slipway.slot import PUBLISHED_LAYERS
 from slipway.threshold import Thresholds
 
@@ -90,7 +90,9 @@ def _of_distinct(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
 def _of_sum(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
     if not one.is_money:
         return ("", "", False)
-    before, after = Fraction(one.before or "0"), Fraction(one.after or "0")
+    before, after = number(one.before or "0"), number(one.after or "0")
+    if before is None or after is None:
+        return ("no finite number", "as it was", True)
     if before == 0:
         return ("it was 0", "0", True)
     change = 100 * (after - before) / abs(before)

@@ -129,6 +129,8 @@ def _measures(column: str, kind: str, personal: Collection[str], *, estimates: b
         yield "distinct", f"APPROX_COUNT_DISTINCT({name})" if estimates else f"COUNT(DISTINCT {name})"
     if sort in NUMBERS and column not in personal:
         yield "sum", f"SUM({name})"
+        if sort == "FLOAT":
+            yield "magnitude", f"SUM(ABS({name}))"
     if sort in DATES and column not in personal:
         yield "earliest", f"MIN({name})"
         yield "latest", f"MAX({name})"

@@ -36,7 +36,7 @@ columns = st.builds(
     type=st.sampled_from(TYPES),
     nulls=st.integers(0, 50),
     distinct=st.none() | st.integers(0, 50),
-    sum=st.none() | amounts,
+    sum=st.none() | amounts | st.sampled_from(["nan", "inf", "-inf"]),
     earliest=st.none() | days,
     latest=st.none() | days,
 )
@@ -124,6 +124,27 @@ def test_sums_of_floating_point_numbers_may_differ_by_the_order_they_were_added_
     one, other, more = (profile(type="FLOAT", sum=total) for total in ("0.3", "0.30000000000000004", "0.31"))
     assert differences(one, other) == ()
     assert [(one.measure, one.is_money) for one in differences(one, more)] == [("sum", True)]
+
+
+def test_what_is_left_of_floating_point_numbers_that_cancel_out_is_noise_however_it_moved() -> None:
+    one, other = (profile(type="FLOAT", sum=total, magnitude="1000") for total in ("1e-10", "-2e-10"))
+    assert differences(one, other) == ()
+    few = [profile(type="FLOAT", sum=total, magnitude="1e-9") for total in ("1e-10", "-2e-10")]
+    assert [one.difference.measure for one in held(*few).stopping] == ["sum"], "where that is most of what there is"
+
+
+@pytest.mark.parametrize("other", ["nan", "inf", "-inf"])
+def test_a_sum_that_is_no_finite_number_on_one_side_stops(other: str) -> None:
+    finite, not_finite = profile(type="FLOAT", sum="1.5"), profile(type="FLOAT", sum=other, magnitude=other)
+    assert differences(not_finite, not_finite) == ()
+    for before, after in ((finite, not_finite), (not_finite, finite)):
+        assert [one.difference.measure for one in held(before, after).stopping] == ["sum"]
+
+
+def test_one_amount_of_two_scales_is_one_sum() -> None:
+    for old, new in (("0.00", "0.0000"), ("1000.00", "1000.0000")):
+        found = differences(profile(sum=old), profile(type="NUMBER(20,4)", sum=new))
+        assert [one.measure for one in found] == ["type"]
 
 
 # ---- what is allowed -------------------------------------------------------------------------------------------
