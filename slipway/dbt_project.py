@@ -8,14 +8,15 @@ Rules:
 - A key is what the project declares to be unique, for all rows: tests, constraints, an incremental model's
   `unique_key`. A snapshot has several rows of its `unique_key`; dbt gives each an id.
 - A column is personal when the project says so (`meta: {personal: true}`, or the tag `personal`), and when a column of
-  the same name in what its model is made from is.
+  the same name in what its model is made from is. A column that is made from such data under a name of its own may hold
+  it too, and is concealed, unless the project says that it does not (`meta: {personal: false}`).
 https://docs.getdbt.com/reference/artifacts/manifest-json
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -42,6 +43,8 @@ class Node:
         parents: unique ids of what it is made from, sources among them.
         digest: of what decides its content.
         keys: columns in upper case that are unique together.
+        columns: that are declared; of a relation in the warehouse the catalog knows them better.
+        harmless: columns that the project says are not personal.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Node:
     digest: str
     keys: Keys
     personal: frozenset[str]
+    columns: frozenset[str]
+    harmless: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +78,12 @@ class Project:
                 waiting += self.nodes[one].parents
         return tuple(found)
 
+    def made_from(self, relation: str) -> frozenset[str]:
+        """Return a relation and every other one that it is made from."""
+        name = self.by_relation.get(relation)
+        made = (self.nodes[one].relation for one in self.ancestry(name)) if name else iter(())
+        return frozenset(filter(None, made))
+
     def keys(self, relation: str) -> Keys:
         """Return the keys that are declared of a relation."""
         name = self.by_relation.get(relation)
@@ -82,6 +93,32 @@ class Project:
         """Return the columns of a relation whose values are not shown, by their names in upper case."""
         name = self.by_relation.get(relation)
         return frozenset().union(*(self.nodes[one].personal for one in self.ancestry(name))) if name else frozenset()
+
+    def concealed(self, relation: str, columns: Mapping[str, Collection[str]]) -> frozenset[str]:
+        """Return the columns of a relation that hold personal data, or may.
+
+        Args:
+            columns: of each relation in the warehouse, by its title.
+        """
+        name = self.by_relation.get(relation)
+        return self._concealed(name, columns, {}) if name else frozenset()
+
+    def _concealed(
+        self, name: str, columns: Mapping[str, Collection[str]], found: dict[str, frozenset[str]]
+    ) -> frozenset[str]:
+        if name not in found:
+            before = {one: self._concealed(one, columns, found) for one in self.ancestry(name)[1:]}
+            near = (before[one] for one in self.nodes[name].parents if one in before)
+            handed = frozenset[str]().union(*near)
+            plain = frozenset[str]().union(*(self._columns_of(one, columns) - before[one] for one in before))
+            made = self._columns_of(name, columns) - plain if any(before.values()) else frozenset[str]()
+            personal = frozenset[str]().union(*(self.nodes[one].personal for one in self.ancestry(name)))
+            found[name] = personal | ((handed | made) - self.nodes[name].harmless)
+        return found[name]
+
+    def _columns_of(self, name: str, columns: Mapping[str, Collection[str]]) -> frozenset[str]:
+        node = self.nodes[name]
+        return frozenset(columns.get(node.relation or "", node.columns))
 
 
 def read_manifest(content: bytes, *, slot: str) -> Project:
@@ -138,7 +175,7 @@ def _node(name: str, node: Mapping[str, Any], tested: Keys, slot: str) -> Node:
         parents=tuple((node.get("depends_on") or {}).get("nodes") or ()),
         digest=digest_of(_decides(node, config, columns)),
         keys=tuple(dict.fromkeys((*_own_keys(node, config, columns), *tested))),
-        personal=frozenset(str(one["name"]).upper() for one in columns.values() if _is_personal(one)),
+        **_says(columns),
     )
 
 
@@ -150,7 +187,7 @@ def _source(source: Mapping[str, Any]) -> Node:
         parents=(),
         digest=digest_of([str(source["schema"]), str(source["identifier"])]),
         keys=(),
-        personal=frozenset(str(one["name"]).upper() for one in columns.values() if _is_personal(one)),
+        **_says(columns),
     )
 
 
@@ -198,7 +235,20 @@ def _columns(names: Iterable[Any]) -> tuple[str, ...]:
     return tuple(str(name).upper() for name in names)
 
 
+def _says(columns: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Return what is declared of columns: which there are, which are personal, and which are said not to be."""
+    names = {str(one["name"]).upper(): one for one in columns.values()}
+    return {
+        "columns": frozenset(names),
+        "personal": frozenset(name for name, one in names.items() if _is_personal(one)),
+        "harmless": frozenset(name for name, one in names.items() if _meta(one).get("personal") is False),
+    }
+
+
 def _is_personal(column: Mapping[str, Any]) -> bool:
-    config = column.get("config") or {}
-    meta = {**(column.get("meta") or {}), **(config.get("meta") or {})}
-    return meta.get("personal") is True or "personal" in {*(column.get("tags") or ()), *(config.get("tags") or ())}
+    tags = {*(column.get("tags") or ()), *((column.get("config") or {}).get("tags") or ())}
+    return _meta(column).get("personal") is True or "personal" in tags
+
+
+def _meta(column: Mapping[str, Any]) -> dict[str, Any]:
+    return {**(column.get("meta") or {}), **((column.get("config") or {}).get("meta") or {})}

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -27,7 +28,8 @@ class ColumnProfile(Document):
     Attributes:
         type: as the catalog says it, e.g. NUMBER(18,2); of text without its length.
         distinct: None where values of the type are not counted.
-        sum: a decimal; None where there is nothing to add up.
+        sum: a decimal; None where there is nothing to add up. Of FLOAT it may be no finite number: inf, nan.
+        magnitude: of FLOAT, the sum without signs, which says how exact the sum can be.
         earliest: ISO 8601; None for what is no date, or personal.
     """
 
@@ -36,6 +38,7 @@ class ColumnProfile(Document):
     nulls: int = 0
     distinct: int | None = None
     sum: str | None = None
+    magnitude: str | None = None
     earliest: str | None = None
     latest: str | None = None
 
@@ -141,7 +144,7 @@ def _of_column(
             continue
         if measure == "distinct" and is_estimated and _apart(one, other) <= _ESTIMATE:
             continue
-        if measure == "sum" and "FLOAT" in (old.type, new.type) and _apart(one, other) <= _NOISE:
+        if measure == "sum" and _is_one_sum(old, new):
             continue
         is_money = measure == "sum" and (old.is_money or new.is_money)
         yield _difference(relation, new.name, measure, (str(one), str(other)), rows, is_money=is_money)
@@ -165,6 +168,22 @@ def _difference(
         rows=rows,
         is_money=is_money,
     )
+
+
+def number(text: str) -> Fraction | None:
+    """Return a number as it is; None for one that is not finite. No side effects."""
+    return Fraction(text) if Decimal(text).is_finite() else None
+
+
+def _is_one_sum(old: ColumnProfile, new: ColumnProfile) -> bool:
+    """Whether two sums that are written differently are one: of another scale, or added up in another order."""
+    one, other = number(old.sum or "0"), number(new.sum or "0")
+    if one is None or other is None:
+        return False
+    sizes = (number(text) or Fraction(0) for text in (old.magnitude, new.magnitude) if text)
+    largest = max(abs(one), abs(other), *sizes)
+    room = _NOISE * largest if "FLOAT" in (old.type, new.type) else Fraction(0)
+    return abs(one - other) <= room
 
 
 def _apart(one: Any, other: Any) -> Fraction:

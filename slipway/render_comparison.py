@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 PERSONAL = "(personal)"
 _NOTHING = "-"
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 def comparison_document(environment: str, found: Comparison, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def show_comparison(environment: str, found: Comparison, samples: Sequence[Sampl
     for relation in found.differing:
         for number, one in enumerate(relation.findings):
             table.add_row(*_cells(relation.relation if number == 0 else "", one, _mark(one)))
-        table.add_row("", f"[dim]{escape(_why(relation))}[/]")
+        table.add_row("", f"[dim]{escape(_visible(_why(relation)))}[/]")
     if found.differing:
         console.print(table)
     for sample in samples:
@@ -102,13 +106,13 @@ def _cells(relation: str, one: Finding, mark: str) -> tuple[str, ...]:
         one.moved,
         one.allowed,
     )
-    return (*map(escape, told), mark)
+    return (*(escape(_visible(text)) for text in told), mark)
 
 
 def _mark(one: Finding) -> str:
     if one.stops:
         return "[red]over[/]"
-    return f"[yellow]acknowledged: {escape(one.acknowledged)}[/]" if one.acknowledged else ""
+    return f"[yellow]acknowledged: {escape(_visible(one.acknowledged))}[/]" if one.acknowledged else ""
 
 
 def _why(relation: RelationComparison) -> str:
@@ -128,15 +132,18 @@ def _total(found: Comparison) -> str:
 
 def _show_sample(console: Any, sample: Sample) -> None:
     if sample.total is None:
-        console.print(f"[dim]{sample.relation}: no key is declared, so its rows cannot be told apart[/]")
+        console.print(f"[dim]{escape(_visible(sample.relation))}: {escape(_visible(sample.note))}[/]")
         return
-    console.print(f"\n[bold]{sample.relation}[/]: {sample.total:,} rows differ" + _shown_of(sample))
+    console.print(f"\n[bold]{escape(_visible(sample.relation))}[/]: {_count(sample)}")
     for row in sample.rows:
-        console.print(f"  {_key(row)}  {_change(row)}", markup=False)
+        console.print(_visible(f"  {_key(row)}  {_change(row)}"), markup=False)
 
 
-def _shown_of(sample: Sample) -> str:
-    return f", {len(sample.rows)} of them here" if sample.total != len(sample.rows) else ""
+def _count(sample: Sample) -> str:
+    said = f"{sample.total:,} rows differ"
+    if sample.total != len(sample.rows):
+        said += f", {len(sample.rows)} of them here"
+    return said + (f"; {sample.doubled:,} keys that several rows hold are left out" if sample.doubled else "")
 
 
 def _key(row: Row) -> str:
@@ -175,12 +182,12 @@ def _markdown_lines(environment: str, found: Comparison, samples: Sequence[Sampl
         yield "|---|---|---|---|--:|--:|--:|--:|"
     for relation in found.differing:
         for one in relation.findings:
-            cells = map(_in_markdown, (relation.relation, *_plain_cells(one)))
+            cells = (_code(text).replace("|", "\\|") for text in (relation.relation, *_plain_cells(one)))
             yield f"| {' | '.join((_mark_in_markdown(one), *cells))} |"
     if found.differing:
         yield ""
     for relation in found.differing:
-        yield f"- {_in_markdown(relation.relation)}: {_in_markdown(_why(relation))}"
+        yield f"- {_code(relation.relation)}: {_code(_why(relation))}"
     for sample in samples:
         yield from _markdown_sample(sample)
 
@@ -200,23 +207,31 @@ def _plain_cells(one: Finding) -> tuple[str, ...]:
 def _mark_in_markdown(one: Finding) -> str:
     if one.stops:
         return "**over**"
-    return f"acknowledged: {_in_markdown(one.acknowledged)}" if one.acknowledged else ""
+    return f"acknowledged: {_code(one.acknowledged)}".replace("|", "\\|") if one.acknowledged else ""
 
 
 def _markdown_sample(sample: Sample) -> Iterator[str]:
     if sample.total is None:
         return
     yield ""
-    yield f"<details><summary>{sample.relation}: {sample.total:,} rows differ{_shown_of(sample)}</summary>"
+    yield f"<details><summary><code>{_as_html(sample.relation)}</code>: {_count(sample)}</summary>"
     yield ""
     for row in sample.rows:
-        yield f"- {_in_markdown(_key(row))}: {_in_markdown(_change(row))}"
+        yield f"- {_code(_key(row))}: {_code(_change(row))}"
     yield ""
     yield "</details>"
 
 
-def _in_markdown(text: str) -> str:
-    """Return text that means itself in Markdown: data must not write links or columns into a review."""
-    escaped: dict[str, str | int | None] = {sign: f"\\{sign}" for sign in "\\`*_[]|#"}
-    escaped |= {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-    return " ".join(text.translate(str.maketrans(escaped)).split())
+def _code(text: str) -> str:
+    """Return text as a code span: data must neither write into a review, link from it, nor call anybody."""
+    shown = " ".join(_visible(text).replace("`", "'").split())
+    return f"`{shown}`" if shown else ""
+
+
+def _as_html(text: str) -> str:
+    return html.escape(" ".join(_visible(text).split()))
+
+
+def _visible(text: str) -> str:
+    """Return text without signs that steer what shows it: colours, cursors, the direction of writing."""
+    return "".join(_REPLACED if unicodedata.category(sign) in _STEERING else sign for sign in text)

@@ -30,10 +30,10 @@ class Thresholds(Document):
 
     Attributes:
         rows_percent: of the rows that were there, how many may be missing.
-        growth_percent: how many may have been added.
+        growth_percent: how many may have been added; of a column's distinct values too.
         nulls_percent: points by which a column's share of nulls may rise.
-        distinct_percent: of a column's distinct values, how many may be missing; or be added beyond what rows were.
-        sum_percent: how far the sum of a column with decimals may move beyond what rows were added.
+        distinct_percent: of a column's distinct values, how many may be missing.
+        sum_percent: how far the sum of a column with decimals may move; away from 0, beyond what rows were added.
         duplicate_keys: values of a declared key that more than one row may hold.
         freshness_hours: how far the newest date of a column may go back.
         history_days: how far its oldest date may come forward.

@@ -2,7 +2,7 @@
 
 Rules:
 - What was empty before has nothing to lose: that it was filled is told and not judged.
-- Sums and distinct values grow with the rows; they are judged by what they moved beyond them.
+- Sums grow with the rows: a sum may move that much further away from 0, and no further towards it.
 - Of a relation that readers see, what it loses is over the thresholds by itself: the relation, a column, or its type.
 """
 
@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import assert_never
 
-from slipway.difference import Difference
+from slipway.difference import Difference, number
 from slipway.slot import PUBLISHED_LAYERS
 from slipway.threshold import Thresholds
 
@@ -79,22 +79,25 @@ def _of_nulls(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
 
 
 def _of_distinct(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
-    before, after, limit = int(one.before or 0), int(one.after or 0), Fraction(limits.distinct_percent)
+    before, after = int(one.before or 0), int(one.after or 0)
     if before == 0:
         return ("it had none", "", False)
     change = _change(before, after)
-    room = limit + _growth(one) if change > 0 else limit
-    return (_percent(change), _room(change, room), abs(change) > room)
+    limit = Fraction(limits.growth_percent) if change > 0 else Fraction(limits.distinct_percent)
+    return (_percent(change), _room(change, limit), abs(change) > limit)
 
 
 def _of_sum(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
     if not one.is_money:
         return ("", "", False)
-    before, after = Fraction(one.before or "0"), Fraction(one.after or "0")
-    room = Fraction(limits.sum_percent) + _growth(one)
+    before, after = number(one.before or "0"), number(one.after or "0")
+    if before is None or after is None:
+        return ("no finite number", "as it was", True)
     if before == 0:
         return ("it was 0", "0", True)
     change = 100 * (after - before) / abs(before)
+    grew = (after > before) == (before > 0)  # a sum of credits grows below 0
+    room = Fraction(limits.sum_percent) + (_growth(one) if grew else 0)
     return (_percent(change), f"{_plain(room)} %", abs(change) > room)
 
 

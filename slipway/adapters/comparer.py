@@ -2,26 +2,30 @@
 
 What is compared: the relations that are published, and every table. A view of another layer is left out: to read it
 would be to compute it, and what it changes shows in what is built from it.
+
+What a catching up built again comes from newer data than the live relation: the source is read as it is then. A clone
+is as new to the catalog as what dbt built, so the slot's moments tell: such a relation was altered after the first
+catching up began, and it or what it is made from was written to in the live slot since the build.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
-from slipway.adapters.profile import Relation, Sample, catalog, profile, sample
+from slipway.adapters.profile import Relation, Sample, catalog, common_key, profile, sample
 from slipway.adapters.query import Queries
 from slipway.adapters.release_bucket import ReleaseBucket
-from slipway.adapters.snowflake import OPS_SCHEMA, Session
+from slipway.adapters.snowflake import MOMENT_TABLE, OPS_SCHEMA, Session
 from slipway.comparison import NAMED, Comparison, acknowledgement_lines, compare, refusal
 from slipway.config import Warehouse
-from slipway.dbt_project import Project, explained, read_manifest
+from slipway.dbt_project import Keys, Project, explained, read_manifest
 from slipway.difference import Profile
 from slipway.errors import ConfigurationError, Differs, StepFailed
 from slipway.ports import Outcome, Progress
@@ -30,6 +34,7 @@ from slipway.step import CompareSlot
 from slipway.threshold import ComparisonRules
 
 SESSIONS = 4  # at once
+NEWER = "built again from newer data"
 Because = Mapping[str, tuple[str, ...]]
 NOTHING_ELSE: Because = MappingProxyType({})
 _T = TypeVar("_T")
@@ -76,6 +81,8 @@ class Sides:
     Attributes:
         relations: that are compared, of the built slot and of the live one, by title.
         projects: of the built slot and of the live one; None where no manifest was kept.
+        columns: of every relation, unread ones too.
+        built_again: titles of what a catching up built from newer data.
         unread: how many relations are left out.
     """
 
@@ -84,7 +91,9 @@ class Sides:
     relations: tuple[Mapping[str, Relation], Mapping[str, Relation]]
     projects: tuple[Project, Project | None]
     ground_moved: bool
+    built_again: frozenset[str]
     unread: int
+    columns: tuple[Mapping[str, Collection[str]], Mapping[str, Collection[str]]]
     _personal: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @property
@@ -93,12 +102,24 @@ class Sides:
         new, old = self.relations
         return tuple(sorted({*new, *old}))
 
+    def keys(self, title: str) -> Keys:
+        """Return the keys that either project declares, of columns that the relation has on each side it is on: a
+        change that no longer says what is unique must not keep it from being looked at."""
+        declared = dict.fromkeys(key for project in self.projects if project for key in project.keys(title))
+        present = [set(one[title].columns) for one in self.relations if title in one]
+        return tuple(key for key in declared if all(set(key) <= columns for columns in present))
+
     def personal(self, title: str) -> frozenset[str]:
-        """Return the columns whose values are not told; those of either side."""
+        """Return the columns that are marked as personal on either side: neither dates nor sums of them are told."""
         if title not in self._personal:
             found = (project.personal(title) for project in self.projects if project)
             self._personal[title] = frozenset[str]().union(*found)
         return self._personal[title]
+
+    def concealed(self, title: str) -> frozenset[str]:
+        """Return the columns whose values no row shows: personal on either side, or made from what is."""
+        sides = zip(self.projects, self.columns, strict=True)
+        return frozenset[str]().union(*(one.concealed(title, columns) for one, columns in sides if one))
 
 
 class SlotComparer:
@@ -178,18 +199,26 @@ class SlotComparer:
         before = self._bucket.dbt_manifest(against)
         grounds = dict(sessions.rows(f"SELECT SLOT, PROJECT_SHA256 FROM {warehouse.ops_database}.{OPS_SCHEMA}.SLOTS"))
         present = catalog(sessions.rows, warehouse.analytics_database, slots)
+        project = read_manifest(content, slot=slot)
         compared = {name: {title: one for title, one in present[name].items() if _is_read(one)} for name in slots}
         return Sides(
             slot=slot,
             against=against,
             relations=(compared[slot], compared[against]),
             projects=(
-                read_manifest(content, slot=slot),
+                project,
                 read_manifest(before, slot=against) if before is not None else None,
             ),
             ground_moved=grounds.get(slot) != grounds.get(against),
+            built_again=_built_again(project, (present[slot], present[against]), self._moments(sessions, slot)),
             unread=len(present[slot]) - len(compared[slot]),
+            columns=(_columns_in(present[slot]), _columns_in(present[against])),
         )
+
+    def _moments(self, sessions: Sessions, slot: str) -> tuple[datetime, ...]:
+        """Return when the build of a slot began, and then each catching up of it."""
+        table = f"{self._warehouse.ops_database}.{OPS_SCHEMA}.{MOMENT_TABLE}"
+        return tuple(since for (since,) in sessions.rows(f"SELECT SINCE FROM {table} WHERE SLOT = '{slot}' ORDER BY 1"))
 
     def _compared(
         self, sessions: Sessions, sides: Sides, progress: Progress, because: Because = NOTHING_ELSE
@@ -211,7 +240,14 @@ class SlotComparer:
             against=sides.against,
             today=self._today(),
             models=models,
-            because={title: (*because.get(title, ()), *models_say.get(title, ())) for title in {*because, *models_say}},
+            because={
+                title: (
+                    *because.get(title, ()),
+                    *models_say.get(title, ()),
+                    *((NEWER,) if title in sides.built_again else ()),
+                )
+                for title in {*because, *models_say, *sides.built_again}
+            },
             notes=dict(_moved_on(sides)),
             unread=sides.unread,
         )
@@ -228,7 +264,7 @@ class SlotComparer:
                 sessions.rows,
                 relation,
                 relation.place(self._warehouse.analytics_database, slot),
-                keys=sides.projects[0].keys(title),
+                keys=sides.keys(title),
                 personal=sides.personal(title),
                 estimates=max(sizes) > self._rules.exact_rows,
             )
@@ -256,18 +292,16 @@ class SlotComparer:
         def ask(title: str) -> Callable[[], Sample]:
             new, old = (relations[title] for relations in sides.relations)
             database = self._warehouse.analytics_database
-            key = next(
-                (one for one in sides.projects[0].keys(title) if set(one) <= {*old.columns} & {*new.columns}), ()
-            )
+            key, why_none = common_key(old, new, sides.keys(title))
             if not key:
-                return lambda: Sample(relation=title, total=None)
+                return lambda: Sample(relation=title, total=None, note=why_none)
             return lambda: sample(
                 sessions.rows,
                 old,
                 new,
                 (old.place(database, sides.against), new.place(database, sides.slot)),
                 key=key,
-                personal=sides.personal(title),
+                personal=sides.concealed(title),
                 limit=limit,
             )
 
@@ -275,11 +309,32 @@ class SlotComparer:
             {title: ask(title) for title in wanted},
             lambda title, done: progress(f"{title}: {done} of {len(wanted)} samples"),
         )
-        return tuple(told[title] for title in wanted if told[title].total != 0)
+        return tuple(told[title] for title in wanted if told[title].total != 0 or told[title].doubled)
+
+
+def _columns_in(relations: Mapping[str, Relation]) -> dict[str, Collection[str]]:
+    return {title: one.columns for title, one in relations.items()}
 
 
 def _is_read(relation: Relation) -> bool:
     return not relation.is_view or relation.layer in PUBLISHED_LAYERS
+
+
+def _built_again(
+    project: Project, relations: tuple[Mapping[str, Relation], Mapping[str, Relation]], moments: Sequence[datetime]
+) -> frozenset[str]:
+    """Return what a catching up built again of the first of two slots, by title."""
+    if len(moments) < 2:
+        return frozenset()
+    new, old = relations
+    written = {
+        title for title, one in old.items() if not one.is_view and one.altered_at and one.altered_at >= moments[0]
+    }
+    return frozenset(
+        title
+        for title, one in new.items()
+        if one.altered_at and one.altered_at >= moments[1] and written & project.made_from(title)
+    )
 
 
 def _moved_on(sides: Sides) -> Iterable[tuple[str, str]]:

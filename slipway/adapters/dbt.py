@@ -37,7 +37,7 @@ from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.snowflake import MOMENT_TABLE, OPS_SCHEMA, Address, Session, SnowflakeFacts, bookkeeping
 from slipway.config import Environment
 from slipway.documents import canonical
-from slipway.errors import StepFailed
+from slipway.errors import Differs, StepFailed
 from slipway.gate import Problem
 from slipway.node import Node, behind, copied, nodes_in, unfit
 from slipway.ports import Outcome, Progress
@@ -123,8 +123,30 @@ class DbtSlots:
         return live is not None and live.slot == step.slot
 
     def compare(self, step: CompareSlot, progress: Progress) -> Outcome:
-        """Hold the slot against the live one."""
-        return self._comparer.compare(step, progress)
+        """Hold the slot against the live one.
+
+        Raises:
+            StepFailed: the live slot was written to meanwhile, so what was seen is of two moments.
+            Differs: see `SlotComparer.compare`.
+        """
+        try:
+            found = self._comparer.compare(step, progress)
+        except Differs as error:
+            self._refuse_moved(step, cause=error)
+            raise
+        self._refuse_moved(step)
+        return found
+
+    def _refuse_moved(self, step: CompareSlot, *, cause: Differs | None = None) -> None:
+        follows = CatchUpSlot(slot=step.slot, release=step.release, follows=step.against)
+        if self._has_moment(step.slot) and self._behind(follows):
+            raise StepFailed(
+                f"slot {step.against}, which is live, was written to while it was compared",
+                fix="give the same command again: it catches up and compares again",
+            ) from cause
+
+    def _has_moment(self, slot: str) -> bool:
+        return bool(self._session.rows(f"SELECT 1 FROM {self._moments_table} WHERE SLOT = %s LIMIT 1", [slot]))
 
     def is_published(self, step: PublishSlot) -> bool:
         """Probe of the publish step."""

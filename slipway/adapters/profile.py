@@ -24,6 +24,7 @@ from slipway.slot import layers_among, schema_in
 UNCOUNTED = frozenset({"VARIANT", "OBJECT", "ARRAY", "GEOGRAPHY", "GEOMETRY", "VECTOR", "FILE", "MAP"})
 DATES = ("DATE", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP_TZ")
 NUMBERS = ("NUMBER", "FLOAT")
+_DOUBLED = "doubled"
 _FLOAT_DIGITS = 15  # that a double holds for certain
 Rows = Callable[[str], list[tuple[Any, ...]]]  # runs one statement
 
@@ -129,6 +130,8 @@ def _measures(column: str, kind: str, personal: Collection[str], *, estimates: b
         yield "distinct", f"APPROX_COUNT_DISTINCT({name})" if estimates else f"COUNT(DISTINCT {name})"
     if sort in NUMBERS and column not in personal:
         yield "sum", f"SUM({name})"
+        if sort == "FLOAT":
+            yield "magnitude", f"SUM(ABS({name}))"
     if sort in DATES and column not in personal:
         yield "earliest", f"MIN({name})"
         yield "latest", f"MAX({name})"
@@ -199,11 +202,15 @@ class Sample:
     """Some of the rows of a relation that differ.
 
     Attributes:
-        total: how many do; None where no key is declared to tell rows by.
+        total: how many do; None where there is no key to tell rows by.
+        doubled: how many keys several rows hold on either side; they are left out.
+        note: why there is no key.
     """
 
     relation: str
     total: int | None
+    doubled: int = 0
+    note: str = ""
     rows: tuple[Row, ...] = ()
 
 
@@ -225,10 +232,12 @@ def sample(
     """
     shared = [name for name, kind in new.columns.items() if old.columns.get(name) == kind and name not in key]
     statement = _sample_statement(places, key, shared, personal, limit)
-    found, total = [], 0
+    found, total, doubled = [], 0, 0
     for told in rows(statement):
         values = iter(told)
-        total, side = int(next(values)), str(next(values))
+        total, doubled, side = int(next(values)), int(next(values)), str(next(values))
+        if side == _DOUBLED:
+            continue
         names = {name: None if name in personal else str(next(values)) for name in key}
         cells = []
         for column in shared:
@@ -237,16 +246,34 @@ def sample(
             if differs and side == "changed":
                 cells.append(Cell(column=column, before=before, after=after, is_personal=column in personal))
         found.append(Row(key=names, side=side, cells=tuple(cells)))
-    return Sample(relation=new.title, total=total, rows=tuple(found))
+    return Sample(relation=new.title, total=total, doubled=doubled, rows=tuple(found))
+
+
+def common_key(old: Relation, new: Relation, keys: Keys) -> tuple[tuple[str, ...], str]:
+    """Return the first key that tells rows of both apart; or none, and why. Of other types nothing is joined: what is
+    no number would end the query."""
+    for key in keys:
+        if all(_sort(old.columns[name]) == _sort(new.columns[name]) for name in key):
+            return key, ""
+    if keys:
+        return (), f"the type of its key changed ({', '.join(keys[0])}), so its rows cannot be told apart"
+    return (), "no key is declared, so its rows cannot be told apart"
+
+
+def _sort(kind: str) -> str:
+    return kind.partition("(")[0]
 
 
 def _sample_statement(
     places: tuple[str, str], key: Sequence[str], shared: Sequence[str], personal: Collection[str], limit: int
 ) -> str:
     keys, columns = [quoted(one) for one in key], [quoted(one) for one in shared]
+    doubled = "GREATEST(COALESCE(A.TIMES_, 1), COALESCE(B.TIMES_, 1)) > 1"
     asked = [
-        "COUNT(*) OVER () AS TOTAL_",
-        "CASE WHEN B.HERE_ IS NULL THEN 'gone' WHEN A.HERE_ IS NULL THEN 'new' ELSE 'changed' END",
+        f"SUM(CASE WHEN {doubled} THEN 0 ELSE 1 END) OVER ()",
+        f"SUM(CASE WHEN {doubled} THEN 1 ELSE 0 END) OVER ()",
+        f"CASE WHEN {doubled} THEN '{_DOUBLED}' WHEN B.HERE_ IS NULL THEN 'gone' WHEN A.HERE_ IS NULL THEN 'new' "
+        "ELSE 'changed' END",
     ]
     asked += [
         f"TO_VARCHAR(COALESCE(A.{name}, B.{name}))" for one, name in zip(key, keys, strict=True) if one not in personal
@@ -258,10 +285,16 @@ def _sample_statement(
     hashes = [f"HASH({', '.join(f'{side}.{name}' for name in columns)})" for side in "AB"]
     differs = f" OR {hashes[0]} <> {hashes[1]}" if columns else ""
     whole = " AND ".join(f"{name} IS NOT NULL" for name in keys)
-    sides = [f"(SELECT *, 1 AS HERE_ FROM {place} WHERE {whole})" for place in places]
+    within = f"OVER (PARTITION BY {', '.join(keys)}"
+    sides = [
+        f"(SELECT *, 1 AS HERE_, COUNT(*) {within}) AS TIMES_ FROM {place} WHERE {whole} "
+        f"QUALIFY ROW_NUMBER() {within} ORDER BY {keys[0]}) = 1)"
+        for place in places
+    ]
     same = " AND ".join(f"A.{name} = B.{name}" for name in keys)
     order = ", ".join(f"COALESCE(A.{name}, B.{name})" for name in keys)
     return (
         f"SELECT {', '.join(asked)} FROM {sides[0]} A FULL OUTER JOIN {sides[1]} B ON {same} "
-        f"WHERE A.HERE_ IS NULL OR B.HERE_ IS NULL{differs} ORDER BY {order} LIMIT {int(limit)}"
+        f"WHERE A.HERE_ IS NULL OR B.HERE_ IS NULL OR {doubled}{differs} "
+        f"ORDER BY CASE WHEN {doubled} THEN 1 ELSE 0 END, {order} LIMIT {int(limit)}"
     )

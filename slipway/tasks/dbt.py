@@ -17,6 +17,7 @@ from slipway.tasks.boundary import PROJECT, boundary, progress
 
 SAMPLE_ROWS = 20  # keys of one relation that are shown
 MOST_ROWS = 1000
+_UNSAID = -1
 
 
 @task(
@@ -24,7 +25,8 @@ MOST_ROWS = 1000
         "env": "the environment: dev, staging or prod",
         "slot": "the slot to compare; without, that of the commit checked out",
         "with": "the slot to compare it with; without, the one that is live",
-        "rows": f"how many differing rows of each relation to show, by key; 0 for none, {SAMPLE_ROWS} without",
+        "rows": "how many differing rows of each relation to show, by key; 0 for none; without, "
+        f"{SAMPLE_ROWS}, and none with --markdown",
         "markdown": "also write a comment for a pull request into this file",
         "json": "print one JSON document on standard output",
     }
@@ -35,7 +37,7 @@ def compare(
     env: str,
     slot: str = "",
     with_: str = "",
-    rows: int = SAMPLE_ROWS,
+    rows: int = _UNSAID,
     markdown: str = "",
     json: bool = False,
 ) -> None:
@@ -44,6 +46,8 @@ def compare(
     Example: invoke dbt.compare --env staging
     Example: invoke dbt.compare --env staging --slot D16BA260 --with 747CD4E1 --rows 5 --markdown comparison.md
     """
+    if rows == _UNSAID:
+        rows = 0 if markdown else SAMPLE_ROWS  # more people read a pull request than the tables
     if not 0 <= rows <= MOST_ROWS:
         raise ConfigurationError(f"--rows {rows}: a number from 0 to {MOST_ROWS}", fix="give --rows 20")
     with progress() as shown, open_site(PROJECT, env, start=False) as site:

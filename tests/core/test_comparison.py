@@ -36,7 +36,7 @@ columns = st.builds(
     type=st.sampled_from(TYPES),
     nulls=st.integers(0, 50),
     distinct=st.none() | st.integers(0, 50),
-    sum=st.none() | amounts,
+    sum=st.none() | amounts | st.sampled_from(["nan", "inf", "-inf"]),
     earliest=st.none() | days,
     latest=st.none() | days,
 )
@@ -126,6 +126,27 @@ def test_sums_of_floating_point_numbers_may_differ_by_the_order_they_were_added_
     assert [(one.measure, one.is_money) for one in differences(one, more)] == [("sum", True)]
 
 
+def test_what_is_left_of_floating_point_numbers_that_cancel_out_is_noise_however_it_moved() -> None:
+    one, other = (profile(type="FLOAT", sum=total, magnitude="1000") for total in ("1e-10", "-2e-10"))
+    assert differences(one, other) == ()
+    few = [profile(type="FLOAT", sum=total, magnitude="1e-9") for total in ("1e-10", "-2e-10")]
+    assert [one.difference.measure for one in held(*few).stopping] == ["sum"], "where that is most of what there is"
+
+
+@pytest.mark.parametrize("other", ["nan", "inf", "-inf"])
+def test_a_sum_that_is_no_finite_number_on_one_side_stops(other: str) -> None:
+    finite, not_finite = profile(type="FLOAT", sum="1.5"), profile(type="FLOAT", sum=other, magnitude=other)
+    assert differences(not_finite, not_finite) == ()
+    for before, after in ((finite, not_finite), (not_finite, finite)):
+        assert [one.difference.measure for one in held(before, after).stopping] == ["sum"]
+
+
+def test_one_amount_of_two_scales_is_one_sum() -> None:
+    for old, new in (("0.00", "0.0000"), ("1000.00", "1000.0000")):
+        found = differences(profile(sum=old), profile(type="NUMBER(20,4)", sum=new))
+        assert [one.measure for one in found] == ["type"]
+
+
 # ---- what is allowed -------------------------------------------------------------------------------------------
 
 # What is before and after, the rules -> at the threshold, and a little beyond it
@@ -134,7 +155,7 @@ BOUNDARIES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict
     "rows added": ({"rows": 1000}, {"rows": 1100}, {"rows": 1101}, {"growth_percent": 10}),
     "nulls": ({"nulls": 10}, {"nulls": 20}, {"nulls": 21}, {"nulls_percent": 1}),
     "distinct lost": ({"distinct": 100}, {"distinct": 90}, {"distinct": 89}, {"distinct_percent": 10}),
-    "distinct added": ({"distinct": 100}, {"distinct": 110}, {"distinct": 111}, {"distinct_percent": 10}),
+    "distinct added": ({"distinct": 100}, {"distinct": 110}, {"distinct": 111}, {"growth_percent": 10}),
     "sum risen": ({"sum": "1000.00"}, {"sum": "1050.00"}, {"sum": "1050.01"}, {"sum_percent": 5}),
     "sum fallen": ({"sum": "1000.00"}, {"sum": "950.00"}, {"sum": "949.99"}, {"sum_percent": 5}),
     "sum below zero": ({"sum": "-1000.00"}, {"sum": "-995.00"}, {"sum": "-994.99"}, {"sum_percent": "0.5"}),
@@ -196,6 +217,38 @@ def test_a_sum_may_grow_with_the_rows_and_not_beyond() -> None:
     assert held(profile(), profile(**grown, sum="1150.00"), sum_percent=5).stopping == ()
     (one,) = held(profile(), profile(**grown, sum="1150.01"), sum_percent=5).stopping
     assert one.allowed == "15 %"
+
+
+@given(grown=st.integers(0, 100), credits=st.booleans())
+def test_that_rows_were_added_lets_no_sum_shrink(grown: int, credits: bool) -> None:
+    """Of a ledger of credits, whose sum is below 0, the sum shrinks by rising."""
+    sign, rows = -1 if credits else 1, 1000 + 10 * grown
+
+    def stops(cents: int) -> bool:
+        total = Decimal(sign * cents) / 100
+        found = held(profile(sum=f"{sign * 1000}.00"), profile(rows=rows, sum=str(total)), sum_percent=5)
+        return bool(found.stopping)
+
+    least, most = 95_000, 105_000 + 1000 * grown
+    assert not stops(least)
+    assert stops(least - 1)
+    assert not stops(most)
+    assert stops(most + 1)
+
+
+def test_a_sum_that_nothing_explains_may_grow_with_the_rows_and_lose_nothing() -> None:
+    (one,) = differences(profile(), profile(rows=1050, sum="999.99"))[1:]
+    said: dict[str, Any] = {"model": "orders", "slot": SLOT, "today": TODAY}
+    assert judge(one, ComparisonRules(), is_explained=False, **said).is_over
+
+
+def test_a_column_of_few_values_may_gain_one_when_a_changed_model_explains_it_and_may_not_otherwise() -> None:
+    before, after = profile(distinct=3), profile(distinct=4)
+    assert held(before, after).stopping == ()
+    (one,) = differences(before, after)
+    said: dict[str, Any] = {"model": "orders", "slot": SLOT, "today": TODAY}
+    assert judge(one, ComparisonRules(), is_explained=False, **said).is_over
+    assert held(after, before).stopping != (), "one that is lost is a quarter of them"
 
 
 def test_that_rows_were_added_lets_no_distinct_value_go_missing() -> None:

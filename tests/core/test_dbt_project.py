@@ -136,6 +136,28 @@ def test_a_column_is_personal_in_whatever_is_made_from_it_under_the_same_name() 
     assert built.personal("FINANCE.OTHER") == built.personal("FINANCE.NO_SUCH") == frozenset()
 
 
+def test_what_is_made_from_personal_data_under_another_name_is_concealed_and_so_is_what_is_made_from_that() -> None:
+    mail = {"email": {"name": "email", "meta": {"personal": True}}}
+    raw = {"source_name": "core", "name": "raw", "schema": "S", "identifier": "RAW"}
+    raw["columns"] = {**mail, "id": {"name": "id"}, "segment": {"name": "segment"}}  # type: ignore[assignment]
+    built = project(
+        node(
+            "stg", "source.shop.raw", layer="staging", columns={"plan": {"name": "plan", "meta": {"personal": False}}}
+        ),
+        node("people", "model.shop.stg"),
+        node("plain"),
+        sources={"source.shop.raw": raw},
+    )
+    columns = {
+        "STAGING.STG": ("ID", "EMAIL", "SEGMENT", "LOGIN", "PLAN"),
+        "FINANCE.PEOPLE": ("ID", "LOGIN", "SEGMENT", "PLAN", "TOTAL"),
+        "FINANCE.PLAIN": ("ANY",),
+    }
+    assert built.concealed("STAGING.STG", columns) == {"EMAIL", "LOGIN"}
+    assert built.concealed("FINANCE.PEOPLE", columns) == {"EMAIL", "LOGIN", "TOTAL"}
+    assert built.concealed("FINANCE.PLAIN", columns) == built.concealed("FINANCE.NONE", columns) == frozenset()
+
+
 def test_an_ephemeral_model_makes_no_relation_and_explains_what_it_goes_into() -> None:
     def built(code: str, slot: str) -> Project:
         thin = node("thin", relation_name=None, checksum={"checksum": code}, config={"materialized": "ephemeral"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -14,7 +15,7 @@ from slipway.threshold import ComparisonRules
 
 from .test_comparison import LIVE, SLOT, TODAY
 
-NASTY = "a | b <img src=x> [link](http://x) `code`\nnext"
+NASTY = "a | b <img src=x> [link](http://x) `code` https://x.example @team \x1b[2J\u202e\nnext"
 
 
 def profiles(total: str, rows: int) -> dict[str, Profile]:
@@ -53,7 +54,7 @@ def samples() -> tuple[Sample, ...]:
     row = Row(key={"ID": "o7", "MAIL": None}, side="changed", cells=cells)
     return (
         Sample(relation="FINANCE.ORDERS", total=50, rows=(row,)),
-        Sample(relation="FINANCE.KEYLESS", total=None),
+        Sample(relation="FINANCE.KEYLESS", total=None, note="no key is declared, so its rows cannot be told apart"),
     )
 
 
@@ -75,6 +76,7 @@ def test_people_see_what_differs_what_explains_it_and_a_count_of_the_rest(
     ):
         assert words in told
     assert "FINANCE.ALIKE" not in told
+    assert not {"\x1b", "\u202e"} & set(told)
     assert 'what = "sum"' not in told, "it is acknowledged already"
 
 
@@ -100,8 +102,11 @@ def test_data_writes_neither_columns_nor_links_nor_html_into_a_pull_request(
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(table) == 3
     assert all(line.replace(r"\|", "").count("|") == 9 for line in table)
-    assert "<img" not in text
-    assert "[link](" not in text
+    said = re.sub(r"`[^`]*`", "", text)
+    for sign in ("<img", "[link](", "https:", "@team"):
+        assert sign in text, "it is told"
+        assert sign not in said, "within a code span, where it means itself"
+    assert not {"\x1b", "\u202e"} & set(text)
     assert "**over**" in text
     assert "1 over the thresholds" in text.splitlines()[0]
 

@@ -65,7 +65,7 @@ def test_the_command_shows_what_differs_for_people_and_for_a_pull_request(house:
     assert "category_group " in said.out
     text = (house.root / "comparison.md").read_text()
     assert text.startswith(f"### `{refused}` compared with ")
-    assert r"FINANCE.DIM\_MERCHANT\_CATEGORY" in text
+    assert "`FINANCE.DIM_MERCHANT_CATEGORY`" in text
     (house.root / "comparison.md").unlink()
 
 

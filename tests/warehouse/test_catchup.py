@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from slipway.adapters.comparer import NEWER
 from slipway.adapters.dbt import variables
 from slipway.adapters.snowflake import Session
 from slipway.errors import StepFailed
 from slipway.node import SCHEMA, nodes_in
-from slipway.step import CatchUpSlot, PublishSlot
+from slipway.step import CatchUpSlot, CompareSlot, PublishSlot
+from slipway.threshold import ComparisonRules
 from tests.dbt.warehouse import Server
 from tests.warehouse.place import bare_place
 from tests.warehouse.test_build import SETTINGS, Manifests, Small
@@ -39,6 +41,7 @@ MODELS = {
     " {% if is_incremental() %} where id > (select max(id) from {{ this }}) {% endif %}",
     "finance/agg_orders.sql": "select sum(amount) as amount from {{ ref('fct_orders') }}",
     "customer/dim_still.sql": "select 1 as one",
+    "customer/dim_cloned.sql": "select 1 as one",
     "loaded.yml": SOURCES,
 }
 
@@ -101,6 +104,34 @@ def test_exactly_what_was_written_to_and_what_descends_from_it_is_built_again(sm
     assert small.built_now() == {"fct_orders", "agg_orders"}
 
 
+def test_what_was_built_again_is_explained_by_newer_data_and_what_was_not_is_compared_strictly(small: Small) -> None:
+    """A correction that reached the loaded table after the live slot was built from it."""
+    run, analytics = small.place.deployer.run, small.place.database("ANALYTICS")
+    raw, live = f"{small.place.database('RAW')}.PUBLIC.ORDERS", f"{analytics}.FINANCE__{LIVE}.FCT_ORDERS"
+    cloned = f"{analytics}.CUSTOMER__{NEXT}.DIM_CLONED"
+    run(
+        f"INSERT INTO {raw} VALUES {', '.join(f'({number}, 10)' for number in range(100, 200))}",
+        f"INSERT INTO {live} SELECT ID, AMOUNT FROM {raw} WHERE ID >= 100",
+        f"DELETE FROM {raw} WHERE ID = 151",
+    )
+    small.slots().catch_up(STEP, lambda line: None)
+
+    found, _, _ = small.comparer().look(NEXT, LIVE, lambda line: None)
+    told = {one.relation: one for one in found.relations}
+    assert told["FINANCE.FCT_ORDERS"].because == told["FINANCE.AGG_ORDERS"].because == (NEWER,)
+    assert told["FINANCE.FCT_ORDERS"].rows == (101, 100)
+    assert told["CUSTOMER.DIM_CLONED"].because == ()
+    assert found.stopping == ()
+
+    run(f"DELETE FROM {cloned}")
+    found, _, _ = small.comparer().look(NEXT, LIVE, lambda line: None)
+    assert [(one.place, one.allowed) for one in found.stopping] == [("CUSTOMER.DIM_CLONED", "0 %")]
+
+    run(f"INSERT INTO {cloned} SELECT 1", f"DELETE FROM {raw} WHERE ID >= 100", f"DELETE FROM {live} WHERE ID >= 100")
+    run(f"DELETE FROM {live.replace(LIVE, NEXT)} WHERE ID >= 100")
+    small.slots().catch_up(STEP, lambda line: None)
+
+
 def test_a_row_loaded_between_clone_and_publishing_is_in_the_slot_after_catching_up_and_not_before(
     small: Small,
 ) -> None:
@@ -127,6 +158,28 @@ def test_the_history_a_snapshot_saw_meanwhile_is_copied(small: Small) -> None:
     table = f"{small.place.database('ANALYTICS')}.SNAPSHOTS__{NEXT}.SEEN"
     seen = small.place.deployer.rows(f"SELECT AMOUNT FROM {table} WHERE ID = 1 ORDER BY AMOUNT")
     assert seen == [(10,), (11,), (12,)]
+
+
+def test_a_comparison_during_which_the_live_slot_was_written_to_counts_for_nothing_and_a_resume_catches_up(
+    small: Small,
+) -> None:
+    slots, table = small.slots(), f"{small.place.database('ANALYTICS')}.FINANCE__{LIVE}.FCT_ORDERS"
+    step = CompareSlot(slot=NEXT, release=NEXT * 8, against=LIVE, rules=ComparisonRules().digest)
+    slots.catch_up(STEP, lambda line: None)
+    slots.compare(step, lambda line: None)
+
+    written = list[str]()
+
+    def write(line: str) -> None:
+        if not written:
+            small.place.deployer.run(f"UPDATE {table} SET AMOUNT = AMOUNT + 1")
+        written.append(line)
+
+    with pytest.raises(StepFailed, match=f"slot {LIVE}, which is live, was written to while it was compared"):
+        slots.compare(step, write)
+    assert not slots.is_caught_up(STEP)
+    slots.catch_up(STEP, lambda line: None)
+    slots.compare(step, lambda line: None)
 
 
 def test_nothing_in_a_slot_names_another_one_though_nothing_is_deferred(small: Small) -> None:

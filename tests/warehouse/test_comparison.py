@@ -6,6 +6,7 @@ slot was built by dbt from a model that changed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -258,6 +259,19 @@ def test_a_planted_fault_stops_where_it_is(shop: Shop, fault: tuple[str, str, st
     assert f'what = "{measure}"' in str(refused.value.fix)
 
 
+def test_a_key_that_only_the_live_project_declares_is_looked_at_too(shop: Shop) -> None:
+    """A change takes a test away together with what the test held."""
+    slot = shop.twin(FAULTS["keys doubled"][0])
+    manifest = json.loads(shop.small.manifests.dbt_manifest(slot) or b"{}")
+    tests = [name for name, one in manifest["nodes"].items() if one["resource_type"] == "test"]
+    for name in tests:
+        del manifest["nodes"][name]
+    shop.small.manifests.put_dbt_manifest(slot, json.dumps(manifest).encode())
+    told = [one.difference for one in shop.look(slot).stopping if one.difference.measure == "duplicates"]
+    assert [(one.column, one.before, one.after) for one in told] == [("ORDER_ID", "0", "2")]
+    assert shop.samples(slot, rows=1)["FINANCE.ORDERS"].total is not None
+
+
 def test_what_is_new_and_what_is_not_published_is_told_and_does_not_stop(shop: Shop) -> None:
     slot = shop.twin(
         "ALTER TABLE {FINANCE.ORDERS} ADD COLUMN CHANNEL VARCHAR",
@@ -349,18 +363,18 @@ def test_thresholds_that_are_not_those_of_the_plan_are_not_used(shop: Shop) -> N
         shop.comparer(lost(slot=slot)).compare(shop.step(slot), lambda line: None)
 
 
-def test_two_queries_for_each_relation_and_three_for_all_and_one_more_for_a_sample(shop: Shop) -> None:
+def test_two_queries_for_each_relation_and_four_for_all_and_one_more_for_a_sample(shop: Shop) -> None:
     slot = shop.twin("DELETE FROM {FINANCE.ORDERS} WHERE ORDER_ID = 'o7'")
     for rows, samples in ((0, 0), (20, 1)):
         comparison, _, queries = shop.comparer().look(slot, LIVE, lambda line: None, rows=rows)
-        assert queries.count == 3 + 2 * len(comparison.relations) + samples
+        assert queries.count == 4 + 2 * len(comparison.relations) + samples
 
 
 def test_the_evidence_is_plain_data_without_floats_and_names_the_queries(shop: Shop) -> None:
     slot = shop.twin()
     evidence = shop.comparer().compare(shop.step(slot), lambda line: None).evidence
     assert canonical(dict(evidence))
-    assert evidence["queries"] == 3 + 2 * 5 == len(evidence["query_ids"])
+    assert evidence["queries"] == 4 + 2 * 5 == len(evidence["query_ids"])
     orders = next(one for one in evidence["relations"] if one["relation"] == "FINANCE.ORDERS")
     assert {one["name"]: one["sum"] for one in orders["after"]["columns"]}["AMOUNT"] == "25125.00"
 
@@ -401,7 +415,7 @@ def test_a_sample_is_cut_off_and_says_of_how_many(shop: Shop) -> None:
 
 
 def test_personal_values_are_never_shown_only_that_they_differ(shop: Shop) -> None:
-    """Neither in a sample nor as a date in a profile; the second hand, `address`, is not marked and is shown."""
+    """Neither in a sample nor as a date in a profile."""
     slot = shop.twin(
         "UPDATE {CUSTOMER.PEOPLE} SET EMAIL = NULL, FULL_NAME = 'Somebody', BORN_ON = '1980-01-01' WHERE PERSON_ID = 7"
     )
@@ -416,8 +430,42 @@ def test_personal_values_are_never_shown_only_that_they_differ(shop: Shop) -> No
     assert b"@shop.example" not in comparison.to_bytes()
 
 
+def test_a_personal_value_under_another_name_is_not_shown_either(shop: Shop) -> None:
+    slot = shop.twin("UPDATE {CUSTOMER.ADDRESSES} SET ADDRESS = 'else@shop.example' WHERE PERSON_ID = 7")
+    manifest = json.loads(shop.small.manifests.dbt_manifest(slot) or b"{}")
+    manifest["nodes"]["model.shop.addresses"]["config"]["unique_key"] = "person_id"
+    shop.small.manifests.put_dbt_manifest(slot, json.dumps(manifest).encode())
+    (row,) = shop.samples(slot)["CUSTOMER.ADDRESSES"].rows
+    assert row.key == {"PERSON_ID": "7"}
+    assert [(one.column, one.before, one.after, one.is_personal) for one in row.cells] == [
+        ("ADDRESS", None, None, True)
+    ]
+
+
 def test_a_relation_without_a_key_says_that_its_rows_cannot_be_told_apart(shop: Shop) -> None:
-    assert shop.samples(shop.twin(LOST))["CUSTOMER.ADDRESSES"] == Sample(relation="CUSTOMER.ADDRESSES", total=None)
+    assert shop.samples(shop.twin(LOST))["CUSTOMER.ADDRESSES"] == Sample(
+        relation="CUSTOMER.ADDRESSES", total=None, note="no key is declared, so its rows cannot be told apart"
+    )
+
+
+def test_a_key_of_another_type_is_not_joined_by(shop: Shop) -> None:
+    slot = shop.twin(
+        "CREATE OR REPLACE TABLE {CUSTOMER.PEOPLE} AS SELECT 'p' || PERSON_ID AS PERSON_ID, EMAIL, FULL_NAME, BORN_ON "
+        "FROM {CUSTOMER.PEOPLE}"
+    )
+    told = shop.samples(slot)["CUSTOMER.PEOPLE"]
+    assert (told.total, told.rows) == (None, ())
+    assert "the type of its key changed (PERSON_ID)" in told.note
+
+
+def test_keys_that_several_rows_hold_are_counted_and_left_out_of_a_sample(shop: Shop) -> None:
+    slot = shop.twin(
+        "INSERT INTO {FINANCE.ORDERS} SELECT * FROM {FINANCE.ORDERS} WHERE ORDER_ID IN ('o7', 'o8')",
+        "INSERT INTO {FINANCE.ORDERS} SELECT * FROM {FINANCE.ORDERS} WHERE ORDER_ID = 'o7'",
+        "UPDATE {FINANCE.ORDERS} SET NOTE = 'other' WHERE ORDER_ID = 'o9'",
+    )
+    told = shop.samples(slot)["FINANCE.ORDERS"]
+    assert (told.total, told.doubled, [row.key["ORDER_ID"] for row in told.rows]) == (1, 2, ["o9"])
 
 
 def test_a_live_table_that_was_written_to_since_is_named_as_such(shop: Shop) -> None:
