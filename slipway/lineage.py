@@ -35,6 +35,8 @@ class Taken:
     ends_rollbacks: bool = False
 
     def __str__(self) -> str:
+        if self.schema == ANY:
+            return "the database"
         name = f"{self.schema}.{self.relation}" if self.relation != ANY else f"schema {self.schema}"
         return name if self.column is None else f"{name}.{self.column}"
 
@@ -55,7 +57,7 @@ class Need:
 
     def includes(self, taken: Taken) -> bool:
         """Return whether it cannot do without what is taken."""
-        if self.schema != taken.schema or taken.relation not in (ANY, self.relation):
+        if taken.schema not in (ANY, self.schema) or taken.relation not in (ANY, self.relation):
             return False
         return taken.column is None or self.columns is None or taken.column in self.columns
 
