@@ -29,8 +29,8 @@ def _pytest(session: nox.Session, *paths: str) -> None:
 
 @nox.session(python="3.11")
 def tests(session: nox.Session) -> None:
-    """Every test, on real parts: `./nox -s tests -- tests/core -k plan`."""
-    _pytest(session, "-n", "2", "--no-loadscope-reorder", "tests")
+    """Every test but the long stories, on real parts: `./nox -s tests -- tests/core -k plan`."""
+    _pytest(session, "-n", "2", "--no-loadscope-reorder", "-m", "not long", "tests")
 
 
 @nox.session(python="3.11")
@@ -59,7 +59,7 @@ def contract(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def e2e(session: nox.Session) -> None:
-    """The commands as a person gives them, on a platform of its own."""
+    """The commands as a person gives them, on a platform of its own, the long stories included."""
     _pytest(session, "tests/e2e")
 
 

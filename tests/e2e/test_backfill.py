@@ -17,7 +17,7 @@ from slipway.errors import Unavailable
 from slipway.site import Site
 from tests.e2e.conftest import House
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
 
 DAG = "card_transactions"
 MODEL = "fct_card_transactions"

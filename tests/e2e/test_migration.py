@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.change import MODEL_TESTS
 from tests.e2e.conftest import House
 
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
+
 TABLE = "{{ raw_database }}.CORE.RISK"
 SIX = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (ID NUMBER)",
