@@ -9,7 +9,8 @@ import pytest
 
 from tests.e2e.conftest import SOON, House
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]  # the first one may find a platform that has just begun
+# The first one may find a platform that has just begun
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
 
 MODEL = "dbt/models/marts/finance/dim_merchant_category.sql"  # of seeds, so that it has rows before anything was loaded
 GROUP = "    category_group,\n"
