@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
@@ -18,6 +18,7 @@ from slipway.adapters.journal import DynamoJournal
 from slipway.adapters.signing import KmsSigner, signed
 from slipway.approval import Approval
 from slipway.audit import Finding, approval_key, bundle_key, checkpoint_key
+from slipway.deployment import Event
 from slipway.documents import canonical, digest_of
 from slipway.errors import JournalError
 from slipway.evidence import APPROVAL_TYPE, CHECKPOINT_TYPE, PAYLOAD_TYPE, Checkpoint, Head
@@ -39,6 +40,16 @@ def attack(name: str) -> Callable[[Attack], Attack]:
         return made
 
     return put
+
+
+def _end(events: Sequence[Event], deployment: str) -> int:
+    """Return the number of a deployment's last event."""
+    return max(one.seq for one in events if one.deployment == deployment)
+
+
+def _second(world: World) -> int:
+    """Return the number of the event that begins the second deployment: a checkpoint is there."""
+    return [one.seq for one in world.events() if one.kind == "began"][1]
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -207,14 +218,14 @@ def _(world: World, attacker: Attacker) -> str:
 def _(world: World, attacker: Attacker) -> str:
     events = world.events()
     attacker.rewrite([events[9], events[8], *events[10:]], previous=events[7].sha256, first=9)
-    return bundle_key(events[0].deployment, 15)
+    return bundle_key(events[0].deployment, _end(events, events[0].deployment))
 
 
 @attack("journal: an event inserted, the chain after it made anew")
 def _(world: World, attacker: Attacker) -> str:
     events = world.events()
     attacker.rewrite([events[10], *events[10:]], previous=events[10].sha256, first=12)
-    return bundle_key(events[0].deployment, 15)
+    return bundle_key(events[0].deployment, _end(events, events[0].deployment))
 
 
 @attack("journal: an event inserted between two numbers")
@@ -235,8 +246,7 @@ def _(world: World, attacker: Attacker) -> str:
     events = world.events()
     told = events[40].model_copy(update={"data": {**events[40].data, "note": "all went well"}})
     attacker.rewrite([told, *events[41:]], previous=events[39].sha256, first=41)
-    end = max(one.seq for one in events if one.deployment == told.deployment)
-    return bundle_key(told.deployment, end)
+    return bundle_key(told.deployment, _end(events, told.deployment))
 
 
 @attack("journal: rewritten from the beginning, every digest made anew")
@@ -427,34 +437,37 @@ def _(world: World, attacker: Attacker) -> str:
 
 @attack("checkpoint: a byte changed")
 def _(world: World, attacker: Attacker) -> str:
-    key = checkpoint_key(16)
+    key = checkpoint_key(_second(world))
     attacker.replace(key, flipped(attacker.content(key), 100))
     return key
 
 
 @attack("checkpoint: a second version, signed with the deployer's key")
 def _(world: World, attacker: Attacker) -> str:
-    key = checkpoint_key(16)
-    attacker.overwrite(key, _checkpoint(world, Head(seq=16, sha256=world.events()[15].sha256)))
+    key = checkpoint_key(_second(world))
+    attacker.overwrite(
+        key, _checkpoint(world, Head(seq=_second(world), sha256=world.events()[_second(world) - 1].sha256))
+    )
     return key
 
 
 @attack("checkpoint: another head, signed with the deployer's key, the first erased")
 def _(world: World, attacker: Attacker) -> str:
-    key = checkpoint_key(16)
-    attacker.replace(key, _checkpoint(world, Head(seq=16, sha256="0" * 64)))
+    key = checkpoint_key(_second(world))
+    attacker.replace(key, _checkpoint(world, Head(seq=_second(world), sha256="0" * 64)))
     return key
 
 
 @attack("checkpoint: moved to another number")
 def _(world: World, attacker: Attacker) -> str:
-    attacker.overwrite(checkpoint_key(17), attacker.content(checkpoint_key(16)))
-    return checkpoint_key(17)
+    place = checkpoint_key(_second(world) + 1)
+    attacker.overwrite(place, attacker.content(checkpoint_key(_second(world))))
+    return place
 
 
 @attack("checkpoint: something else, signed with the deployer's key, the first erased")
 def _(world: World, attacker: Attacker) -> str:
-    key = checkpoint_key(16)
+    key = checkpoint_key(_second(world))
     attacker.replace(key, signed(canonical({"head": "tails"}), CHECKPOINT_TYPE, world.site.signer("evidence")))
     return key
 
