@@ -1,6 +1,6 @@
 """Readers while sixty relations are published and swapped back: none sees two releases, none fails, how long one waits.
 
-Ten publishings; as many as `SLIPWAY_PUBLISHINGS` says, of which a full measurement takes 100.
+Two publishings; as many as `SLIPWAY_PUBLISHINGS` says, of which a full measurement takes 100.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.dbt.warehouse import READER
 from tests.report import tell
 from tests.warehouse.place import Place
 
-PUBLISHINGS = int(os.environ.get("SLIPWAY_PUBLISHINGS", "10"))
+PUBLISHINGS = int(os.environ.get("SLIPWAY_PUBLISHINGS", "2"))
 READERS = 4
 SLOTS = ("AAAA0001", "AAAA0002")
 RELATIONS = tuple(f"{layer}.T{number:02d}" for layer in ("FINANCE", "CUSTOMER") for number in range(30))
