@@ -21,7 +21,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from slipway.adapters.dbt import DbtSlots, ground_of, variables
-from slipway.adapters.dbt_process import run_to_end
+from slipway.adapters.dbt_process import Order, run_to_end
 from slipway.adapters.grant import quoted
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
 from slipway.comparison import refusal
@@ -63,7 +63,7 @@ class ModelBackfills(DbtSlots):
             self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
             moment = self._now()
             self._prepare(build, progress)
-            runs = [self._dbt(step.aside, words, progress, mark=step.mark) for words in _runs_of(step)]
+            runs = [self._dbt(step.aside, order, progress, mark=step.mark) for order in _runs_of(step)]
             results = [one for run in runs for one in run]
             _require_built(step.request.model, results)
             self._bucket.put_dbt_manifest(step.aside, (self._work / "target" / "manifest.json").read_bytes())
@@ -169,9 +169,7 @@ class ModelBackfills(DbtSlots):
     def _profile(self, slot: str) -> dict[str, str]:
         return variables(self._environment, slot, address=self._address, key_file=self._key_file)
 
-    def _dbt(
-        self, slot: str, words: Sequence[str], progress: Progress, *, mark: str | None = None
-    ) -> list[dict[str, Any]]:
+    def _dbt(self, slot: str, order: Order, progress: Progress, *, mark: str | None = None) -> list[dict[str, Any]]:
         """Run dbt in a slot and return its results. Raises as `rebuild`.
 
         Args:
@@ -184,7 +182,7 @@ class ModelBackfills(DbtSlots):
                 self.allow(mark)
 
         return run_to_end(
-            words,
+            order,
             self._project,
             self._work,
             self._profile(slot),
@@ -205,7 +203,7 @@ class ModelBackfills(DbtSlots):
                 f"CREATE OR REPLACE TABLE {target} CLONE {source}",
                 f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
             )
-        again = ("build", "--select", f"+{step.request.model}+", VIEWS, *_NEITHER)
+        again: Order = ("build", "--select", f"+{step.request.model}+", VIEWS, *_NEITHER)
         self._dbt(step.slot, again, progress)  # to its end: readers see the clone, which is not to stay
         self._complete(step.slot, step.release, self._ground(step.slot))
         self._session.change(
@@ -240,7 +238,7 @@ def _require_built(model: str, results: Sequence[Mapping[str, Any]]) -> None:
         raise StepFailed(f"dbt built everything but {model}", fix="see that the release that is live enables it")
 
 
-def _runs_of(step: RebuildModel) -> Iterator[tuple[str, ...]]:
+def _runs_of(step: RebuildModel) -> Iterator[Order]:
     """Yield the arguments of each run of dbt that the build aside is made of.
 
     A microbatch model is never built with `--full-refresh` for a stretch of time: dbt would throw its other rows away.

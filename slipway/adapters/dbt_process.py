@@ -1,6 +1,6 @@
 """dbt as a process: one command of it, what it says meanwhile, and what came of every node.
 
-The only commands are `parse` and `build`; a backfill's are `run` and `test` besides. `dbt retry` would go on from the
+The only commands are those of `Command`. `dbt retry` would go on from the
 results of a run it takes for its own, with the flags of that run and in whatever the environment names now; `dbt clone`
 replaces relations one by one, and with `--full-refresh` drops what stands there even when its source is missing. A
 build that is given again begins anew.
@@ -13,9 +13,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slipway.adapters.loss import FIX, is_loss
 from slipway.adapters.process import run
@@ -24,12 +24,15 @@ from slipway.adapters.surroundings import for_child
 from slipway.errors import StepFailed, Unavailable
 from slipway.ports import Progress
 
+Command = Literal["parse", "build", "run", "test"]  # the last two are a backfill's
+Order = tuple[Command, *tuple[str, ...]]  # a command and its options
+
 _PROGRAM = Path(sys.executable).parent / "dbt"
 MESSAGE = 1200  # characters of one node's error: a contract's names every column that does not fit
 
 
 def run_dbt(
-    command: str,
+    command: Command,
     project: Path,
     work: Path,
     profile: Mapping[str, str],
@@ -71,7 +74,7 @@ def run_dbt(
 
 
 def run_to_end(
-    words: Sequence[str],
+    order: Order,
     project: Path,
     work: Path,
     profile: Mapping[str, str],
@@ -93,11 +96,11 @@ def run_to_end(
     Side effects: those of the command, and files under `work`.
     """
     code, lines = run_dbt(
-        words[0],
+        order[0],
         project,
         work,
         profile,
-        *words[1:],
+        *order[1:],
         on_line=lambda line: report(line, progress),
         timeout_s=timeout_s,
         watch=watch,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import pytest
 
@@ -91,9 +91,7 @@ class Six:
         return ScriptRunner(self.place.environment, self._folder, session=session, variables=variables)
 
     def apply(self, session: Session | None = None) -> None:
-        self.runner(session).apply(
-            NAME, f"test:{hashlib.sha256(str(self).encode()).hexdigest()[:8]}", lambda line: None
-        )
+        self.runner(session).apply(NAME, f"test:{uuid4().hex}", lambda line: None)
 
     def undo(self) -> None:
         self.runner().undo(NAME, lambda line: None)
