@@ -3,7 +3,8 @@
 Rules:
 - An approval is for one plan id in one environment; a plan that changes has another id, and no approvals.
 - A person counts once, however many identities or signatures they have.
-- Whoever wrote, co-wrote or committed any of the plan's commits does not count. An address that belongs to nobody in
+- Whoever wrote, co-wrote or committed any of the plan's commits does not count, nor does who asked for a plan that no
+  commit brings, a backfill's. An address that belongs to nobody in
   the policy may be anybody's, so nobody counts until it is named.
 - An approval is good for the policy's time to live, and never before the time it names.
 - Break-glass is a statement of its own kind: several people, one of them no author, within minutes. It lifts what can
@@ -97,7 +98,8 @@ class Tally:
 
 
 def authors_of(plan: Plan, policy: Policy) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Return the people who wrote the plan's commits, and the authors that belong to nobody."""
+    """Return the people whose change the plan is, and those who belong to nobody: the authors of its commits, and who
+    asked for it."""
     people, strangers = set(), []
     for commit in plan.commits:
         written_by = [author for author in commit.authors if not policy.is_automation(author)]
@@ -107,7 +109,18 @@ def authors_of(plan: Plan, policy: Policy) -> tuple[frozenset[str], tuple[str, .
                 people.add(person)
             elif author not in strangers:
                 strangers.append(author)
+    if plan.asked_by is not None:
+        person = policy.person_of_identity(plan.asked_by) or policy.person_of_author(plan.asked_by)
+        if person is not None:
+            people.add(person)
+        else:
+            strangers.append(plan.asked_by)
     return frozenset(people), tuple(strangers)
+
+
+def share_in(plan: Plan) -> str:
+    """Return what somebody did whose change the plan is, as a sentence has it."""
+    return "asked for" if plan.asked_by is not None else "wrote a part of"
 
 
 def refuse_overtaken(plan: Plan, history: Sequence[Deployment]) -> None:
@@ -170,7 +183,7 @@ def lacking(
     for lane, rule in policy.asks(plan.environment, purpose=plan.purpose, lanes=plan.lanes):
         if rule.approvals == 0:
             continue
-        said += [f"{lane}: written by {stranger}, who may be anybody" for stranger in strangers]
+        said += [f"{lane}: {stranger} {share_in(plan)} it, and may be anybody" for stranger in strangers]
         people = tally(signed, plan, policy, rule, now=now).people
         if len(people) < rule.approvals:
             said.append(f"{lane}: {len(people)} of {rule.approvals} approvals")
@@ -224,7 +237,7 @@ def _refusal(
     if person is None:
         return "is nobody in config/policy.toml"
     if person in authors:
-        return "wrote a part of what would be deployed"
+        return f"{share_in(plan)} what would be deployed"
     if person not in allowed:
         return "may not approve this lane"
     return None

@@ -61,6 +61,7 @@ class BackfillOperation(Operation):
         super().__init__(site, release, version)
         self.request, self._is_stopping = request, is_stopping
         self.survey: DagSurvey | None = None
+        self._asked_by: str | None = None  # said once a plan is made
         self._began = datetime.now(UTC)
         models = self.slots(ModelBackfills)
         models.allow = self._allow
@@ -81,6 +82,7 @@ class BackfillOperation(Operation):
                 f"plan {short(reviewed.id)} was cancelled by {wish.by} at {wish.at[:19]}Z",
                 fix=f"invoke backfill.plan --env {self.site.environment.name} makes another one",
             )
+        self._asked_by = reviewed.asked_by if reviewed is not None else self.site.asks()
         seen = self.observer.observe(infrastructure=False)
         after = next((one.id for one in reversed(self.site.history())), None)
         if isinstance(self.request, DagRequest):
@@ -134,6 +136,7 @@ class BackfillOperation(Operation):
             slot=self.release.slot,
             commit=self.release.provenance.commit,
             commits=(),
+            asked_by=self._asked_by,
             policy=self.site.policy.digest,
             configuration=self.site.environment.digest,
             after=after,
@@ -197,7 +200,9 @@ def operate_on_live(
             fix=f"invoke deploy --env {name}, or invoke rollback --env {name}",
         )
     shown = live_in(site.observe_live())
-    if not shown.is_all_of(live) and shown.slot not in _slots_aside(site):
+    unfinished = site.open_backfill()
+    aside = site.bucket.plan(unfinished.plan).slots_aside if unfinished else ()
+    if not shown.is_all_of(live) and shown.slot not in aside:
         raise Blocked(
             f"what is live is not what {live.id} made live",
             fix=f"invoke status --env {name}, then invoke deploy --env {name}",
@@ -219,16 +224,3 @@ def request_of(plan: Plan) -> Request | None:
 def marks_of(plan: Plan) -> tuple[str, ...]:
     """Return the marks of a plan's runs; all its steps have the same."""
     return tuple(dict.fromkeys(step.mark for step in plan.steps if isinstance(step, OWN_STEPS)))
-
-
-def _slots_aside(site: Site) -> frozenset[str]:
-    """Return the slots that readers may see while the last deployment, a backfill that did not end, shows them."""
-    last = next(reversed(site.history()), None)
-    if last is None or last.purpose != "backfill" or last.state == "succeeded":
-        return frozenset()
-    return frozenset(slots_aside(site.bucket.plan(last.plan)))
-
-
-def slots_aside(plan: Plan) -> tuple[str, ...]:
-    """Return the slots that a plan builds aside."""
-    return tuple(step.aside for step in plan.steps if isinstance(step, AdoptModel))

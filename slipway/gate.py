@@ -15,7 +15,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from slipway.approval import LIFTED, Counted, Signed, authors_of, is_glass_broken, tally, tally_break_glass
+from slipway.approval import (
+    LIFTED,
+    Counted,
+    Signed,
+    authors_of,
+    is_glass_broken,
+    share_in,
+    tally,
+    tally_break_glass,
+)
 from slipway.documents import Document
 from slipway.lineage import NOTHING_TAKEN, Contraction
 from slipway.migration import edited_scripts, late_scripts, pending_scripts, scripts_without_undo, undo_of
@@ -330,11 +339,12 @@ def _approvals(case: Case) -> Sequence[Result]:
             continue
         _, strangers = authors_of(case.plan, case.policy)
         if strangers:
+            said = f"{share_in(case.plan)} this and is nobody in config/policy.toml, so may be anybody"
             return [
                 Result(
                     id="approvals",
                     state="blocked",
-                    reason=f"{author} wrote a part of this and is nobody in config/policy.toml, so may be anybody",
+                    reason=f"{author} {said}",
                     fix="add the address to the person it belongs to, under [people] in config/policy.toml, and commit",
                 )
                 for author in strangers

@@ -139,11 +139,17 @@ class Operation:
 
         Args:
             reviewed: a plan whose infrastructure step stands as it was reviewed; Terraform does not plan again.
+
+        Raises:
+            Blocked: a backfill that did not end shows readers what it built aside.
         """
         with ThreadPoolExecutor(max_workers=2) as pool:
             checked = pool.submit(self.checks)
             seen = self.observer.observe(infrastructure=purpose == "deploy" and reviewed is None)
             dag_ids = checked.result().dag_ids
+        if purpose == "deploy":
+            shown = seen.warehouse.published
+            self.site.refuse_between_swaps(shown.slot if shown else None)
         if reviewed is not None:
             seen = seen.model_copy(update={"infrastructure": _as_reviewed(reviewed, seen.infrastructure)})
         return seen, self.plan_on(seen, dag_ids, purpose)

@@ -53,6 +53,7 @@ class Plan(Document):
     slot: str
     commit: str | None  # that the release was built from
     commits: tuple[Provenance, ...]  # since the one that is live, oldest first
+    asked_by: str | None = None  # who wants what no commit brings: an ARN, or a person as git names one
     policy: str  # digest of the policy the plan was made under
     configuration: str  # digest of the environment's configuration, as it was read
     after: str | None  # the last deployment when the plan was made; another one since makes another plan
@@ -71,6 +72,11 @@ class Plan(Document):
     def is_empty(self) -> bool:
         """True when there is nothing to do."""
         return not self.steps
+
+    @property
+    def slots_aside(self) -> tuple[str, ...]:
+        """Slots that are built beside the live one, and that readers see while its tables are taken over."""
+        return tuple(step.aside for step in self.steps if isinstance(step, AdoptModel))
 
     @property
     def reason(self) -> str:

@@ -20,6 +20,7 @@ from slipway.adapters.airflow import Airflow, TokenTransport
 from slipway.adapters.aws import Aws, code_of, translated
 from slipway.adapters.comparer import SlotComparer
 from slipway.adapters.evidence_bucket import EvidenceBucket
+from slipway.adapters.git import Git
 from slipway.adapters.journal import DynamoJournal
 from slipway.adapters.lease import DynamoLease
 from slipway.adapters.observer import orchestrator_facts
@@ -28,10 +29,11 @@ from slipway.adapters.signing import KmsSigner
 from slipway.adapters.snowflake import Address, Session, SnowflakeFacts
 from slipway.config import Environment, Principal
 from slipway.deployment import Deployment, fold
-from slipway.errors import ConfigurationError, NotBootstrapped
+from slipway.errors import Blocked, ConfigurationError, NotBootstrapped
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.patience import Patience
 from slipway.policy import Policy, load_policy
+from slipway.release import short
 from slipway.sandbox.platform import Platform
 
 Progress = Callable[[str], None]
@@ -188,9 +190,38 @@ class Site:
             user = f"uid-{os.getuid()}"
         return f"{user}@{socket.gethostname()}"
 
+    def asks(self) -> str:
+        """Return who asks for what no commit brings: the caller's AWS identity when it is a person of the policy,
+        otherwise the author that git would name, if it knows one."""
+        identity = self.aws.identity()
+        if self.policy.person_of_identity(identity):
+            return identity
+        try:
+            return Git(self.project).author()
+        except ConfigurationError:
+            return self.who()  # nobody in the policy: it matters where approvals are counted
+
     def history(self) -> tuple[Deployment, ...]:
         """Return the deployments the journal tells of, oldest first."""
         return fold(self.journal.events())
+
+    def open_backfill(self) -> Deployment | None:
+        """Return the last deployment when it is a backfill that has not succeeded: it goes on, or was stopped."""
+        last = next(reversed(self.history()), None)
+        return last if last is not None and last.purpose == "backfill" and last.state != "succeeded" else None
+
+    def refuse_between_swaps(self, shown: str | None) -> None:
+        """Raise `Blocked` when readers see a slot that a backfill built aside: its tables are to be taken over first.
+
+        Args:
+            shown: the slot that readers see.
+        """
+        found = self.open_backfill()
+        if found is not None and shown in self.bucket.plan(found.plan).slots_aside:
+            raise Blocked(
+                f"readers see {shown}, which {found.id} built aside: its tables are to be taken over first",
+                fix=f"invoke backfill.run --env {self.environment.name} --plan {short(found.plan)} ends it",
+            )
 
     def live_commit(self) -> str | None:
         """Return the commit of the last deployment that succeeded, or None before there was one."""

@@ -7,10 +7,10 @@ Rules:
 - The slot keeps its name, because the DAGs of the version build into it. So readers are shown the clone, by the
   publisher's one swap; its tables are taken over into the slot, which nobody sees meanwhile; and a second swap shows
   readers the slot again.
-- Between the swaps dbt builds in the slot once more, as it does every day: what a scheduled build wrote into it since
-  the clone would otherwise be lost.
+- What was written to the slot since the clone was begun refuses the swap, and the clone is built anew. What a
+  scheduled build writes in the moment after that look, its next run builds again; snapshots are never taken over.
 - Killed at any point, readers see one whole slot or the other. While tables are taken over the slot does not count as
-  complete, so a deployment that comes in between builds it from the clone.
+  complete, and no deployment comes in between; a rollback may.
 """
 
 from __future__ import annotations

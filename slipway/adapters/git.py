@@ -72,6 +72,18 @@ class Git:
             _provenance(*fields[start : start + _COUNT]) for start in range(0, len(fields) - _COUNT + 1, _COUNT)
         )
 
+    def author(self) -> str:
+        """Return who a commit made now would be of: "Name <address>".
+
+        Raises:
+            ConfigurationError: git was not told.
+        """
+        try:
+            said = self._run("-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT").decode()
+        except ConfigurationError as error:
+            raise ConfigurationError("git does not know who you are", fix="git config user.email YOU@...") from error
+        return said.rpartition(">")[0] + ">"
+
     def dirty_files(self) -> tuple[str, ...]:
         """Return the deployable files whose work tree differs from the commit, untracked ones included."""
         status = self._run("status", "--porcelain", "--untracked-files=all", "--", *FOLDERS.values(), "config").decode()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from invoke import Context, task
 
 from slipway import render
-from slipway.approval import Approval, Review, authors_of, refuse_overtaken
+from slipway.approval import Approval, Review, authors_of, refuse_overtaken, share_in
 from slipway.errors import Blocked, ConfigurationError
 from slipway.operation import open_site
 from slipway.plan import Plan
@@ -136,7 +136,7 @@ def _refuse_author(policy: Policy, plan: Plan, person: str, *, breaks_glass: boo
     authors, _strangers = authors_of(plan, policy)
     if person in authors and not breaks_glass:
         raise Blocked(
-            f"{person} wrote a part of plan {short(plan.id)}, and nobody approves their own change",
+            f"{person} {share_in(plan)} plan {short(plan.id)}, and nobody approves their own change",
             fix=f"ask one of {', '.join(sorted(set(policy.people) - authors)) or 'the others'}",
         )
 

@@ -14,7 +14,7 @@ from slipway import render
 from slipway.adapters.airflow_backfill import AirflowBackfills
 from slipway.adapters.git import Git
 from slipway.adapters.wish import leave_wish
-from slipway.backfill_operation import Request, marks_of, operate_on_live, request_of, slots_aside
+from slipway.backfill_operation import Request, marks_of, operate_on_live, request_of
 from slipway.deployment import Deployment
 from slipway.errors import Blocked, ConfigurationError
 from slipway.launch import Order, judge, launch
@@ -186,7 +186,8 @@ def cancel(_: Context, env: str, dag: str = "") -> None:
             said = f"backfill {active.id} of {dag}"
         else:
             one, planned, held = _open_backfill(site)
-            _refuse_between_swaps(site, planned)
+            shown = site.warehouse.published()
+            site.refuse_between_swaps(shown.slot if shown else None)
             for mark in marks_of(planned):
                 leave_wish(site.bucket, mark, "cancel", by=site.who())
             _on_active(site, planned, held.end)
@@ -235,8 +236,8 @@ def _request_in(reviewed: Plan | None) -> Request:
 def _open_backfill(site: Site) -> tuple[Deployment, Plan, AirflowBackfills]:
     """Return the last deployment when it is a backfill that has not succeeded, and its plan."""
     site.require_bootstrapped()
-    last = next(reversed(site.history()), None)
-    if last is None or last.purpose != "backfill" or last.state == "succeeded":
+    last = site.open_backfill()
+    if last is None:
         raise ConfigurationError(
             "no backfill is being run, and none waits to be gone on with", fix="invoke backfill.status --env ENV"
         )
@@ -248,16 +249,6 @@ def _refuse_uncommitted_rules() -> None:
     if dirty := [path for path in Git(PROJECT).dirty_files() if path.startswith("config/")]:
         raise ConfigurationError(
             f"not committed, and what judges it: {', '.join(dirty)}", fix="git commit, or git stash"
-        )
-
-
-def _refuse_between_swaps(site: Site, planned: Plan) -> None:
-    """Raise when readers see what was built aside: that is to be ended, not left."""
-    shown = site.warehouse.published()
-    if shown is not None and shown.slot in slots_aside(planned):
-        raise Blocked(
-            f"readers see {shown.slot}, which was built aside: its tables are to be taken over first",
-            fix=f"invoke backfill.run --env {site.environment.name} --plan {short(planned.id)} ends it",
         )
 
 

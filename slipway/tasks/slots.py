@@ -11,7 +11,6 @@ from invoke import Context, task
 from slipway import render
 from slipway.adapters.dependents import Dependents
 from slipway.adapters.janitor import Janitor
-from slipway.backfill_operation import slots_aside
 from slipway.deployment import fold
 from slipway.errors import StepFailed, Unavailable
 from slipway.observation import Observation
@@ -119,7 +118,7 @@ def document_of(environment: str, retention: Retention) -> dict[str, Any]:
 def _use(site: Site, seen: Observation) -> Use:
     pinned = {run.version for run in seen.orchestrator.open_runs if run.version}
     history = fold(site.journal.events())
-    asides = {one.id: slots_aside(site.bucket.plan(one.plan)) for one in history if one.purpose == "backfill"}
+    asides = {one.id: site.bucket.plan(one.plan).slots_aside for one in history if one.purpose == "backfill"}
     return Use(history=history, live=live_in(seen), pinned=tuple(sorted(pinned)), asides=asides)
 
 

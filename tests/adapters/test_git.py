@@ -132,3 +132,14 @@ def test_a_parent_that_was_grafted_on_this_machine_is_told_as_it_is(repository: 
     grafts.write_text(f"{head} {live}\n")
 
     assert [one.commit for one in Git(repository).commits_between(live, head)] == [middle, head]
+
+
+def test_who_asks_is_whom_git_would_name_and_never_a_guess(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(repository))  # without the settings of whoever runs this
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    with pytest.raises(ConfigurationError, match="who you are"):
+        Git(repository).author()
+
+    run(repository, "config", "user.name", "Ben")
+    run(repository, "config", "user.email", "ben@finedge.example")
+    assert Git(repository).author() == "Ben <ben@finedge.example>"

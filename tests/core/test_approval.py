@@ -103,6 +103,20 @@ def test_the_author_of_any_commit_since_the_live_release_does_not_count() -> Non
     assert people_who_count(*(signed_by(person, plan=plan) for person in PEOPLE), plan=plan) == ("pat",)
 
 
+@pytest.mark.parametrize("asked_by", [f"{ROLE}/ben", "Ben <ben@finedge.example>"], ids=["known to AWS", "known to git"])
+def test_whoever_asked_for_what_no_commit_brings_does_not_count(asked_by: str) -> None:
+    plan = PLAN.model_copy(update={"commits": (), "purpose": "backfill", "asked_by": asked_by})
+
+    assert people_who_count(signed_by("ben", plan=plan), signed_by("pat", plan=plan), plan=plan) == ("pat",)
+    assert refusals(signed_by("ben", plan=plan), plan=plan) == ("ben: asked for what would be deployed",)
+
+
+def test_nobody_counts_while_it_is_not_known_who_asked() -> None:
+    plan = PLAN.model_copy(update={"commits": (), "purpose": "backfill", "asked_by": "root@somewhere"})
+
+    assert authors_of(plan, policy_of()) == (frozenset(), ("root@somewhere",))
+
+
 def test_a_forges_own_address_is_nobody_and_an_unknown_one_is_a_stranger() -> None:
     plan = plan_by("Ana <ana@finedge.example>", "Forge <noreply@forge.example>", "Zoe <zoe@elsewhere.example>")
 
