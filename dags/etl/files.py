@@ -20,10 +20,11 @@ from typing import Any
 
 from etl.batch import NOTHING, Batch, Fault, FaultyFile, Part
 from etl.dataset import Dataset, FileSeries
-from etl.inspection import Inspection, inspect
+from etl.inspection import BLOCK, PLAIN_LIMIT, Inspection, inspect
 from etl.window import Window
 
 QUARANTINE = "quarantine"  # prefix in the landing bucket
+LARGEST_COPY = 5 * 1024**3  # bytes that S3 copies by one request, and leaves the name of the content as it is
 _NAME = re.compile(r"(?P<day>\d{4}-\d{2}-\d{2})(?:_v(?P<version>\d+))?")
 
 
@@ -49,6 +50,21 @@ class Delivery:
 
     days: tuple[tuple[DeliveredFile, ...], ...]
     unreadable: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What a delivered file holds.
+
+    Attributes:
+        head: all of it, or one byte more than may be judged: a worker's memory is not the partner's to fill.
+        sha256: of all of it.
+        etag: S3's name of it.
+    """
+
+    head: bytes
+    sha256: str
+    etag: str
 
 
 def pick(keys: Iterable[str], *, series: FileSeries, since: date | None, until: date) -> Delivery:
@@ -117,15 +133,22 @@ class _Buckets:
     sources: str
     landing: str
 
-    def read(self, key: str) -> tuple[bytes, str]:
-        """Return the content of a delivered file and its ETag."""
+    def read(self, key: str) -> Content:
+        """Return what a delivered file holds."""
         response = self.s3.get_object(Bucket=self.sources, Key=key)
-        return response["Body"].read(), response["ETag"]
+        head = response["Body"].read(PLAIN_LIMIT + 1)
+        sha256 = hashlib.sha256(head)
+        for block in response["Body"].iter_chunks(BLOCK):
+            sha256.update(block)
+        return Content(head=head, sha256=sha256.hexdigest(), etag=response["ETag"])
 
     def copy(self, key: str, *, to: str, etag: str) -> None:
         """Copy a delivered file to the landing bucket if it is still the one that was read."""
+        from boto3.s3.transfer import TransferConfig  # not while DAG files are parsed
+
         source = {"Bucket": self.sources, "Key": key}
-        self.s3.copy_object(Bucket=self.landing, Key=to, CopySource=source, CopySourceIfMatch=etag)
+        in_one = TransferConfig(multipart_threshold=LARGEST_COPY)
+        self.s3.copy(source, self.landing, to, ExtraArgs={"CopySourceIfMatch": etag}, Config=in_one)
 
 
 def _recognise(key: str, series: FileSeries) -> DeliveredFile | None:
@@ -146,9 +169,9 @@ def _land_day(
 ) -> Part | None:
     """Land the newest version that may be loaded and return its part; add the faulty ones met to `faulty`."""
     for file in versions:
-        body, etag = buckets.read(file.key)
-        sha256 = hashlib.sha256(body).hexdigest()
-        found = inspect(body, dataset=dataset, name=file.key)
+        content = buckets.read(file.key)
+        sha256, etag = content.sha256, content.etag
+        found = inspect(content.head, dataset=dataset, name=file.key)
         name = f"{dataset.pipeline}/{file.day}/{file.part}-"
         if found.faults:
             copy = f"{QUARANTINE}/{name}{sha256[:16]}{_suffix(file.key)}"
@@ -192,10 +215,10 @@ def _faulty(file: DeliveredFile, found: Inspection, *, sha256: str, key: str) ->
 
 def _set_aside_unreadable(buckets: _Buckets, key: str, *, series: FileSeries, dataset: Dataset) -> FaultyFile:
     """Copy a file whose name cannot be read to the quarantine and return it."""
-    body, etag = buckets.read(key)
-    sha256 = hashlib.sha256(body).hexdigest()
+    content = buckets.read(key)
+    sha256 = content.sha256
     copy = f"{QUARANTINE}/{dataset.pipeline}/unnamed/{sha256[:16]}-{key.rpartition('/')[2]}"
-    buckets.copy(key, to=copy, etag=etag)
+    buckets.copy(key, to=copy, etag=content.etag)
     wanted = f"{series.prefix}YYYY-MM-DD{series.suffix}, or with _v2, _v3 .. before {series.suffix}"
     fault = Fault(line=None, column=None, reason=f"its name cannot be read, expected {wanted}: rename or remove it")
     return FaultyFile(

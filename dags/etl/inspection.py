@@ -102,6 +102,8 @@ def _plain(body: bytes, *, packed: bool) -> bytes:
     """Return the content; raise _UnreadableError when it is empty, cut off or too large."""
     if not body:
         raise _UnreadableError("the file is empty, 0 bytes")
+    if len(body) > PLAIN_LIMIT:  # packed, it unpacks to more still
+        raise _UnreadableError(f"more than {PLAIN_LIMIT // 1024**2} MiB: have it sent as several files")
     content = _unpacked(body) if packed else body
     if len(content) > PLAIN_LIMIT:
         raise _UnreadableError(f"more than {PLAIN_LIMIT // 1024**2} MiB unpacked: have it sent as several files")

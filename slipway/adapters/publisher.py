@@ -99,8 +99,8 @@ class SlotPublisher:
             before = self._standing(live)
             kept = carried(before.grants, owner=self._warehouse.deployer.role)
             self._make(following, views, step, kept)
-            self._grant(following, those_within(kept, contents_of(self._session.rows, following)))
-            self._refuse_loss(before, self._standing(following))
+            wanted = those_within(kept, contents_of(self._session.rows, following))
+            self._refuse_loss(before, self._granted(following, wanted))
             progress(f"swapping {live} with {following}")
             self._session.run(swap)
         after = self._standing(live)
@@ -154,7 +154,8 @@ class SlotPublisher:
             f"SELECT '{step.slot}' AS SLOT, '{step.release}' AS RELEASE"
         )
 
-    def _grant(self, database: str, wanted: frozenset[Grant]) -> None:
+    def _granted(self, database: str, wanted: frozenset[Grant]) -> Standing:
+        """Grant to the readers, then what else is wanted, and return what stands in the database by that."""
         role = self._warehouse.reader_role
         self._session.run(f"GRANT USAGE ON DATABASE {database} TO ROLE {role}")
         for schema in (*PUBLISHED_LAYERS, MARKER_SCHEMA):
@@ -162,7 +163,11 @@ class SlotPublisher:
                 f"GRANT USAGE ON SCHEMA {database}.{schema} TO ROLE {role}",
                 f"GRANT SELECT ON ALL VIEWS IN SCHEMA {database}.{schema} TO ROLE {role}",
             )
-        self._give(wanted - self._standing(database).grants, database)
+        standing = self._standing(database)
+        if not (missing := wanted - standing.grants):
+            return standing
+        self._give(missing, database)
+        return self._standing(database)
 
     def _give(self, grants: Iterable[Grant], database: str) -> None:
         for one in sorted(grants):

@@ -127,6 +127,8 @@ class ScriptRunner:
     def undo(self, name: str, progress: Progress) -> None:
         """Take a script back, however far it came: its undo runs from its first statement, and may do so again.
 
+        What R scripts make may stand on what is gone now, so the history says of them that they are to run again.
+
         Raises: as `apply`.
         """
         undo = self.read(UNDO_FOLDER, undo_of(name))
@@ -137,7 +139,9 @@ class ScriptRunner:
                 undo, unit, progress, fix=f"mend {UNDO_FOLDER}/{undo.name}, then: {self._undo_command(name)}"
             )
         self._session.change(
-            f"UPDATE {self._history} SET STATUS = 'Undone' WHERE STATUS = 'Success' AND SCRIPT = %s", [name]
+            f"UPDATE {self._history} SET STATUS = 'Undone' "
+            "WHERE STATUS = 'Success' AND (SCRIPT = %s OR SCRIPT_TYPE = 'R')",
+            [name],
         )
         self.journal.write(name, Mark(place=0, word="undone"))
         self._forget_session(undo)

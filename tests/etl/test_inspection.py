@@ -93,6 +93,12 @@ def test_a_file_that_unpacks_beyond_the_limit_is_refused_before_it_fills_the_mem
     assert fault.reason == "more than 256 MiB unpacked: have it sent as several files"
 
 
+@pytest.mark.parametrize("name", ["f.csv", "f.csv.gz"])
+def test_a_file_beyond_the_limit_as_it_is_is_not_even_unpacked(name: str) -> None:
+    (fault,) = inspect(b"0" * (inspection.PLAIN_LIMIT + 1), dataset=LENIENT, name=name).faults
+    assert fault.reason == "more than 256 MiB: have it sent as several files"
+
+
 @pytest.mark.parametrize(
     ("wrong", "column", "reason"),
     [

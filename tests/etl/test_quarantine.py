@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -11,14 +12,14 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from etl import catalog, quarantine
+from etl import catalog, files, inspection, quarantine
 from etl.batch import NOTHING, Batch
 from etl.checks import check_quarantine, obstacles
 from etl.dataset import Dataset
 from etl.error import QuarantineError
 from etl.window import Window
 
-from tests.etl.conftest import FIRST, LANDING, Platform, body, changed_file, delivered, withheld
+from tests.etl.conftest import FIRST, LANDING, SOURCES, Platform, body, changed_file, delivered, withheld
 
 ROWS = int(os.environ.get("LOADS_ROWS", "50000"))  # read before tests get an environment of their own
 SECOND, THIRD = FIRST + timedelta(days=1), FIRST + timedelta(days=2)
@@ -95,6 +96,21 @@ def test_a_faulty_file_stops_no_other_and_none_of_it_is_loaded(
         assert platform.s3.get_object(Bucket=LANDING, Key=copy)["Body"].read() == broken
     assert not [row for row in platform.rows(SETTLEMENTS) if row[8] == key]
     assert platform.entries(SETTLEMENTS)[(SECOND, "visa")].content_sha256 == NOTHING
+
+
+def test_of_a_file_that_is_too_large_no_more_is_held_than_shows_it_and_all_of_it_is_kept(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = visa(SECOND)
+    for module in (files, inspection):
+        monkeypatch.setattr(module, "PLAIN_LIMIT", 20)
+    large = body(platform, key)
+    read = files._Buckets(s3=platform.s3, sources=SOURCES, landing=LANDING).read(key)
+    assert (len(read.head), read.sha256) == (21, hashlib.sha256(large).hexdigest())
+    result = platform.run(SETTLEMENTS, SECOND)
+    assert key in result.quarantined
+    ((copy,),) = platform.query(f"SELECT LANDING_KEY FROM {platform.raw}.{quarantine.TABLE} WHERE SOURCE = '{key}'")
+    assert platform.s3.get_object(Bucket=LANDING, Key=copy)["Body"].read() == large
 
 
 def test_one_faulty_line_condemns_a_file_whose_sum_is_paid_and_is_told_with_its_text(platform: Platform) -> None:

@@ -13,7 +13,7 @@ import pytest
 from slipway.adapters.catalog import Catalog, catalog_of
 from slipway.adapters.query import Queries
 from slipway.adapters.script_runner import ScriptRunner
-from slipway.adapters.snowflake import Session, bookkeeping
+from slipway.adapters.snowflake import HISTORY_TABLE, Session, bookkeeping
 from slipway.errors import Locked, StepFailed
 from tests.report import tell
 from tests.warehouse.place import Place
@@ -268,3 +268,14 @@ def test_a_deployer_that_lost_its_lease_runs_no_further_statement(six: Six) -> N
     assert len(ran) == 2
     six.apply()
     six.require_done()
+
+
+def test_what_r_scripts_made_on_what_is_taken_back_is_made_again(six: Six) -> None:
+    six.apply()
+    history = f"{six.place.database('OPS')}.SLIPWAY.{HISTORY_TABLE}"
+    six.place.deployer.run(
+        f"INSERT INTO {history} (SCRIPT, SCRIPT_TYPE, STATUS, INSTALLED_ON) "
+        "SELECT 'R__v.sql', 'R', 'Success', CURRENT_TIMESTAMP()::TIMESTAMP_NTZ"
+    )
+    six.undo()
+    assert {one.script: one.succeeded for one in six.place.facts.migrations()} == {NAME: False, "R__v.sql": False}
