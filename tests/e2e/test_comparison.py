@@ -94,7 +94,7 @@ def test_what_is_acknowledged_in_the_policy_goes_on_without_a_build(
     house.write(POLICY, (house.root / POLICY).read_text() + "\n" + "\n".join(lines))
     house.commit("What was asked for")
     plan = house.invoke("plan", "--env", "staging", "--json").json
-    assert [step["kind"] for step in plan["steps"]] == ["compare", "publish", "flip"]
+    assert [step["kind"] for step in plan["steps"]] == ["catchup", "compare", "publish", "flip"]
     house.invoke("deploy", "--env", "staging")
     assert 0 < groups(house) < before
     assert f"{len(lines)} acknowledged" in house.invoke("audit.show", "--env", "staging").out

@@ -46,7 +46,7 @@ def test_a_script_that_failed_in_the_middle_is_mended_and_the_same_command_goes_
     write(house, script[1:], (*SIX[:3], FAILS, *SIX[4:]))
     said = house.invoke("deploy", "--env", "staging", expect=4)
     assert f"{script}: statement 4 of 6 failed" in said.err
-    assert f"not {script}: it names STAGING_ANALYTICS, which is not cloned" in said.err
+    assert f"not {script}: it names STAGING_ANALYTICS, which is live" in said.err
     half = state(house, script)
     assert (half["state"], half["done"], half["statements"]) == ("half done", 3, 6)
 
@@ -83,6 +83,9 @@ def test_a_script_that_failed_in_the_middle_is_taken_back_by_one_command(house: 
     assert house.invoke("audit.verify", "--env", "staging", "--json").json["holds"]
 
     house.git("revert", "--no-edit", "HEAD")
+    planned = house.invoke("plan", "--env", "staging", "--json").json
+    assert [step["kind"] for step in planned["steps"]] == ["rehearse", "migrate"], "R scripts, which may stand on it"
+    house.invoke("deploy", "--env", "staging")
     assert "already live" in house.invoke("deploy", "--env", "staging").out
 
 
@@ -108,7 +111,7 @@ def test_migrations_are_not_applied_ahead_of_what_else_the_commit_brings(house: 
     house.write("dbt/models/marts/finance/one_more.sql", "select 1 as one\n")
     write(house, "9.4.0__never.sql", (f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS NEVER VARCHAR",))
     refused = house.invoke("migrate.apply", "--env", "staging", expect=3)
-    assert "its plan would build, publish too; nothing was changed" in refused.err
+    assert "its plan would build, catchup, compare, publish too; nothing was changed" in refused.err
     house.git("reset", "-q", "--hard", "HEAD~1")
 
 
