@@ -274,7 +274,7 @@ class DbtSlots:
             self._session.run(*bookkeeping(warehouse.ops_database))
             self._refuse_published(step)
             self._dependents.refuse_before_build()
-            self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
+            self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
             began = time.monotonic()
             moment = self._now()
             cloned = self._prepare(step, progress)

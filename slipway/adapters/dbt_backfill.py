@@ -60,7 +60,7 @@ class ModelBackfills(DbtSlots):
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
             self._require_seen(step.slot)
             self._refuse_published(build)
-            self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
+            self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
             moment = self._now()
             self._prepare(build, progress)
             runs = [self._dbt(step.aside, order, progress, mark=step.mark) for order in _runs_of(step)]
@@ -194,7 +194,7 @@ class ModelBackfills(DbtSlots):
 
     def _take_over(self, step: AdoptModel, progress: Progress) -> None:
         """Fill the slot, which nobody sees, with the tables of the clone; then say that it was done."""
-        self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
+        self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
         role = self._environment.warehouse.transformer.role
         for relation in step.relations:
             source, target = (_address(self._analytics, relation, slot) for slot in (step.aside, step.slot))
@@ -214,7 +214,7 @@ class ModelBackfills(DbtSlots):
 
     def _drop(self, slot: str) -> None:
         """Drop a slot that nobody sees; its row first, so that what is half dropped is not complete."""
-        self._session.rows(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [slot])
+        self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [slot])
         for layer in layers_among(self._facts.schemas(), slot):
             self._session.run(f"DROP SCHEMA IF EXISTS {self._analytics}.{quoted(schema_in(layer, slot))}")
 
