@@ -219,6 +219,14 @@ def forecast_ms(
     return sum(known) if known else None
 
 
+def never_done(
+    kinds: Iterable[StepKind], deployments: Iterable[Deployment], *, measured: Mapping[StepKind, int]
+) -> tuple[StepKind, ...]:
+    """Return which of the kinds no forecast knows anything of. Args: as `forecast_ms`."""
+    known = {**median_durations_ms(deployments), **measured}
+    return tuple(kind for kind in kinds if kind not in known)
+
+
 def _begin(event: Event) -> Deployment:
     data = event.data
     return Deployment(

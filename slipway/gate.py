@@ -32,7 +32,7 @@ from slipway.observation import Observation
 from slipway.plan import Plan
 from slipway.policy import GateId, LaneRule, Policy
 from slipway.release import Release, short
-from slipway.step import ApplyInfrastructure
+from slipway.step import ApplyInfrastructure, StepKind
 
 State = Literal["passed", "blocked", "waiting", "lifted"]
 
@@ -74,6 +74,7 @@ class Case:
 
     Attributes:
         forecast_ms: how long the plan is expected to take; None when nothing like it was ever done.
+        never_done: kinds of its steps that the forecast knows nothing of.
         staged: environment -> the deployment that proves the release succeeded there.
         unreviewed: deployments that broke the glass and wait for a review.
         breaks_glass: whether the one who deploys asked for it.
@@ -88,6 +89,7 @@ class Case:
     now: datetime
     signed: tuple[Signed, ...] = ()
     forecast_ms: int | None = None
+    never_done: tuple[StepKind, ...] = ()
     staged: Mapping[str, str] = field(default_factory=dict)
     unreviewed: tuple[str, ...] = ()
     breaks_glass: bool = False
@@ -118,7 +120,10 @@ class Verdict:
 
 
 def judge(case: Case, live: Policy | None) -> Verdict:
-    """Return the verdict under the case's policy, with what the live one would refuse besides. No side effects."""
+    """Return the verdict under the case's policy, with what the live one would refuse and whom it counts besides.
+
+    No side effects.
+    """
     verdict = evaluate(case)
     if live is None or live == case.policy:
         return verdict
@@ -129,8 +134,12 @@ def judge(case: Case, live: Policy | None) -> Verdict:
         for one in before.obstacles
         if (one.id, one.reason) not in known
     )
+    counted = {one.sha256: one for one in (*verdict.counted, *before.counted)}
     return replace(
-        verdict, results=(*verdict.results, *more), glass_broken=verdict.glass_broken and before.glass_broken
+        verdict,
+        results=(*verdict.results, *more),
+        counted=tuple(counted.values()),
+        glass_broken=verdict.glass_broken and before.glass_broken,
     )
 
 
@@ -326,6 +335,8 @@ def _budget(case: Case) -> Sequence[Result]:
     if case.forecast_ms is None:
         return [_passed("budget", f"nothing like it was done before; {budget} min are allowed")]
     said = f"about {case.forecast_ms / 60_000:.1f} min expected of {budget}"
+    if case.never_done:
+        said += f", besides what was never done here: {', '.join(case.never_done)}"
     if case.forecast_ms <= budget * 60_000:
         return [_passed("budget", said)]
     fix = "make the change smaller, or raise budget_minutes in config/policy.toml"

@@ -17,12 +17,13 @@ from typing import Any, Protocol
 from slipway import engine, gate
 from slipway.deployment import Deployment, fold
 from slipway.documents import digest_of
-from slipway.errors import Blocked, ConfigurationError, NotBootstrapped, SlipwayError, Stale
+from slipway.errors import Blocked, ConfigurationError, Locked, NotBootstrapped, SlipwayError, Stale
 from slipway.evidence import ended
 from slipway.gate import Verdict
 from slipway.lineage import Contraction
 from slipway.observation import Observation
 from slipway.operation import Operation
+from slipway.patience import Patience
 from slipway.plan import Plan, Purpose, is_compared_anew, moved_by_others
 from slipway.ports import Journal, Lease
 from slipway.record import Record
@@ -31,7 +32,7 @@ from slipway.rollback import live_in
 from slipway.site import Site
 from slipway.step import StepKind
 
-UNSAID = timedelta(minutes=15)  # within which a rollback given again is the same one, if nobody heard of its end
+SAME_ROLLBACK = timedelta(minutes=15)  # within which the command given again is the same one
 
 
 class Listener(engine.Listener, Protocol):
@@ -54,7 +55,8 @@ class Order:
         plan: the plan that was reviewed and nothing else; None lets the plan follow from what is there.
         only: the kinds of steps that the plan may hold; None for any.
         breaks_glass: whether gates may be lifted by those who broke the glass for this plan.
-        names_target: whether a rollback was told where to; without, giving it twice would go back twice.
+        names_target: whether a rollback was told where to; without, giving it twice would go back twice,
+            which it does after a while only.
     """
 
     purpose: Purpose
@@ -92,24 +94,31 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
     with site.lease(tell=listener.waiting) as lease:
         journal = site.journal = site.journal.fenced_by(lease)  # whoever reads it now is as patient as who writes it
         record.require_anchored(journal.events())  # nothing is done, or signed, on top of a journal that was bent
-        newly = _seal(record, journal, listener)
+        _seal(record, journal, listener)
         is_relative = order.purpose == "rollback" and not order.names_target
-        if is_relative and (unsaid := _unsaid(journal, newly)):
-            return Launch(plan=site.bucket.plan(unsaid.plan), deployment=unsaid)
+        if is_relative and (same := _given_again(journal)):
+            return Launch(
+                plan=site.bucket.plan(same.plan),
+                reason=f"{same.id} went back to {same.version} at {(same.ended_at or same.started_at)[11:16]} UTC; "
+                f"further back: invoke rollback --env {site.environment.name} --to RELEASE",
+            )
         if order.plan is not None and (before := _applied(site, journal, order.plan)):
             return Launch(plan=order.plan, reason=f"plan {short(order.plan.id)} was applied as {before.id}")
         listener.examining()
         operation = order.choose()
         work = _resumption(record, operation, order, listener) or _new_work(record, operation, journal, order, listener)
         if isinstance(work, Launch):
+            _seal(record, journal, listener)  # an unfinished one that was abandoned by it
             return work
         try:
             deployment = _apply(record, operation, work, lease, journal, listener, is_stopping)
+        except Locked:
+            raise  # whoever holds the environment now signs what ended
         except SlipwayError:
             with suppress(SlipwayError):  # the next command seals it
                 _seal(record, journal, listener)
             raise
-        _seal(record, journal, listener)
+        Patience(tell=listener.waiting).ask(lambda: _seal(record, journal, listener))
         return Launch(plan=work.plan, deployment=deployment)
 
 
@@ -127,6 +136,7 @@ def judge(
         now=datetime.now(UTC),
         signed=record.approvals_of(plan),
         forecast_ms=record.forecast_ms(plan),
+        never_done=record.never_done(plan),
         staged=record.staged(plan, {name: manifest.component_digest(name) for name in manifest.components}),
         unreviewed=record.unreviewed(),
         breaks_glass=breaks_glass,
@@ -143,19 +153,17 @@ def _applied(site: Site, journal: Journal, plan: Plan) -> Deployment | None:
     return last if live_in(site.observe_live()).is_all_of(last) else None
 
 
-def _unsaid(journal: Journal, newly: Collection[str]) -> Deployment | None:
-    """Return the last deployment when it is a rollback that succeeded, and the process died before it could say so.
+def _given_again(journal: Journal) -> Deployment | None:
+    """Return the last deployment when it is a rollback that succeeded a moment ago.
 
-    Whoever gives the command again does not know; to go back once more would be another rollback.
-
-    Args:
-        newly: keys of the bundles that were sealed for a process that could not.
+    Whoever gives the command again may not have heard of its end, a process that died or a runner that tries again for
+    one; going back once more would be another rollback.
     """
     last = next(reversed(fold(journal.events())), None)
     if last is None or (last.purpose, last.state) != ("rollback", "succeeded"):
         return None
-    died_lately = datetime.now(UTC) - datetime.fromisoformat(last.ended_at or last.started_at) < UNSAID
-    return last if died_lately and any(f"/{last.id}/" in key for key in newly) else None
+    was_lately = datetime.now(UTC) - datetime.fromisoformat(last.ended_at or last.started_at) < SAME_ROLLBACK
+    return last if was_lately else None
 
 
 def _resumption(record: Record, operation: Operation, order: Order, listener: Listener) -> engine.Assignment | None:
@@ -237,7 +245,7 @@ def _apply(
         work,
         engine.Surroundings(
             effects=operation.effects(),
-            journal=record.anchored(journal),
+            journal=record.anchored(journal, Patience(tell=listener.waiting)),
             lease=lease,
             observe_base=lambda: operation.observer.observe(infrastructure=False),
             look_again=lambda: operation.look_again(plan),
@@ -247,18 +255,17 @@ def _apply(
     )
 
 
-def _seal(record: Record, journal: Journal, listener: Listener) -> tuple[str, ...]:
-    """Seal what ended and is not sealed, and return the keys of the new bundles.
+def _seal(record: Record, journal: Journal, listener: Listener) -> None:
+    """Seal what ended and is not sealed.
 
     An environment that has no evidence bucket yet gets one by its next plan.
     """
     events = journal.events()
     try:
-        return record.seal_what_ended(events)
+        record.seal_what_ended(events)
     except NotBootstrapped as error:
         if ended(events):
             listener.waiting(f"{error.message}: what ended is sealed once it is there")
-        return ()
 
 
 def refuse_more(plan: Plan, only: Collection[StepKind] | None) -> None:

@@ -24,7 +24,7 @@ from slipway.adapters.evidence_bucket import EvidenceBucket, checked
 from slipway.adapters.signing import PublicKey
 from slipway.approval import Signed, authors_of, is_reviewed, lacking
 from slipway.audit import JournalItem, Kept, Records, Verification, verify
-from slipway.deployment import Deployment, Event, EventKind, fold, forecast_ms
+from slipway.deployment import Deployment, Event, EventKind, fold, forecast_ms, never_done
 from slipway.errors import ConfigurationError, JournalError, NotBootstrapped
 from slipway.evidence import (
     APPROVAL_TYPE,
@@ -39,6 +39,7 @@ from slipway.evidence import (
     ended,
 )
 from slipway.operation import Operation
+from slipway.patience import Patience
 from slipway.plan import Plan
 from slipway.policy import Policy
 from slipway.ports import Journal
@@ -93,6 +94,10 @@ class Record:
     def forecast_ms(self, plan: Plan) -> int | None:
         """Return how long the plan is expected to take, from what its steps took before."""
         return forecast_ms([step.kind for step in plan.steps], self.site.history(), measured=self.measured_ms(plan))
+
+    def never_done(self, plan: Plan) -> tuple[StepKind, ...]:
+        """Return the kinds of the plan's steps that its forecast knows nothing of."""
+        return never_done([step.kind for step in plan.steps], self.site.history(), measured=self.measured_ms(plan))
 
     def measured_ms(self, plan: Plan) -> dict[StepKind, int]:
         """Return how long steps of the plan will take that were measured: migrations that were rehearsed."""
@@ -157,9 +162,13 @@ class Record:
 
     # ---- what is signed ----------------------------------------------------------------------------------------
 
-    def anchored(self, journal: Journal) -> Journal:
-        """Return the journal, with its head signed whenever a deployment begins or goes on."""
-        return _Anchored(journal, self)
+    def anchored(self, journal: Journal, patience: Patience) -> Journal:
+        """Return the journal, with its head signed whenever a deployment begins or goes on.
+
+        Args:
+            patience: with what signs and keeps it.
+        """
+        return _Anchored(journal, self, patience)
 
     def anchor(self, event: Event) -> None:
         """Sign the head of the journal. Side effects: an object of the evidence bucket, if there is one."""
@@ -326,8 +335,8 @@ def _found(reading: Future[tuple[Kept, ...]], *, or_none: bool) -> tuple[Kept, .
 class _Anchored:
     """A journal that signs its head at every beginning."""
 
-    def __init__(self, journal: Journal, record: Record) -> None:
-        self._journal, self._record = journal, record
+    def __init__(self, journal: Journal, record: Record, patience: Patience) -> None:
+        self._journal, self._record, self._patience = journal, record, patience
 
     def events(self) -> tuple[Event, ...]:
         return self._journal.events()
@@ -335,7 +344,7 @@ class _Anchored:
     def append(self, deployment: str, kind: EventKind, data: Mapping[str, Any]) -> Event:
         event = self._journal.append(deployment, kind, data)
         if kind in BEGINNINGS:
-            self._record.anchor(event)
+            self._patience.ask(lambda: self._record.anchor(event))
         return event
 
 

@@ -34,6 +34,8 @@ STREAM = "journal"
 _ATTEMPTS = 6  # of one event, when its transaction met another one, such as the lease's heartbeat
 _PAUSE_S = 0.05  # before the second attempt; twice as long before each that follows
 _TAKEN = "ConditionalCheckFailed"
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html (cancellation reasons)
+_PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 _BELOW_ALL = "-9.9E+125"  # the lowest number that DynamoDB holds, nearly
 
 
@@ -175,6 +177,8 @@ class DynamoJournal:
                 raise
             refused = _reasons(error)
             if _TAKEN not in refused:
+                if not set(refused) & _PASSING:
+                    raise
                 return False
             if not self._stands(event):  # otherwise an earlier attempt arrived, and its answer did not
                 raise self._locked(lost=refused[0] != _TAKEN) from error

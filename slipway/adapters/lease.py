@@ -97,9 +97,10 @@ class DynamoLease:
             JournalError: what is in the table is no lease.
             Unavailable: the table does not answer or does not exist.
         """
+        asked_at = self._clock.asks()
         with self._translated():
             answer = self._dynamodb.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
-        self._clock.learn(answer)
+        self._clock.learn(answer, asked_at=asked_at)
         item = answer.get("Item")
         try:
             return Holder.from_item(item, now=self._clock.now()) if item else None
@@ -236,6 +237,7 @@ class DynamoLease:
 
     def _update(self, change: str, values: Mapping[str, Any], *, condition: str) -> dict[str, Any]:
         """Return the item as a conditional change left it; raise `_Taken` when the condition does not hold."""
+        asked_at = self._clock.asks()
         with self._translated():
             try:
                 answer = self._dynamodb.update_item(
@@ -251,7 +253,7 @@ class DynamoLease:
                 if code_of(error) == "ConditionalCheckFailedException":
                     raise _Taken from error
                 raise
-        self._clock.learn(answer)
+        self._clock.learn(answer, asked_at=asked_at)
         item: dict[str, Any] = answer["Attributes"]
         return item
 
@@ -330,8 +332,18 @@ class _Clock:
         """Return the time in seconds since 1970."""
         return self._local() + self._ahead_s
 
-    def learn(self, answer: Mapping[str, Any]) -> None:
-        """Take the time from an answer's `Date`, where the local clock differs by more than the two can tell apart."""
+    def asks(self) -> float:
+        """Return the local time, for `learn` to know how long an answer was under way."""
+        return self._local()
+
+    def learn(self, answer: Mapping[str, Any], *, asked_at: float) -> None:
+        """Take the time from an answer's `Date`, where the local clock differs by more than the two can tell apart.
+
+        Args:
+            asked_at: what `asks` said before. The time in an answer that was long under way is past.
+        """
+        if self._local() - asked_at > _CLOCK_S:
+            return
         said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         if said is not None:
             ahead_s = parsedate_to_datetime(said).timestamp() - self._local()

@@ -64,10 +64,14 @@ def approve(_: Context, env: str, plan: str, reason: str, break_glass: bool = Fa
     render.show_signed_plan(found)
     verb = "broke the glass for" if break_glass else "approved"
     flag = " --break-glass" if break_glass else ""
-    command = "backfill.run" if found.purpose == "backfill" else "deploy"
+    command = {
+        "deploy": f"deploy --env {env} --plan {short(found.id)}{flag}",
+        "backfill": f"backfill.run --env {env} --plan {short(found.id)}",
+        "rollback": f"rollback --env {env}, to {found.version}",
+    }[found.purpose]
     render.out().print(
         f"{person} {verb} plan {short(found.id)} for {env}, good until it changes or for "
-        f"{_good_for(site.policy, break_glass)}\nnext: invoke {command} --env {env} --plan {short(found.id)}{flag}"
+        f"{_good_for(site.policy, break_glass)}\nnext: invoke {command}"
     )
 
 
@@ -103,6 +107,11 @@ def review(_: Context, env: str, deployment: str, reason: str) -> None:
         if found is None or not found.breaks_glass:
             raise ConfigurationError(
                 f"{deployment} is no deployment to {env} that broke the glass", fix=f"invoke status --env {env}"
+            )
+        if found.state in ("applying", "verifying"):
+            raise Blocked(
+                f"{deployment} has not come to its end",
+                fix=f"invoke status --env {env}; when its process is gone, the same command goes on with it",
             )
         caller = site.aws.caller()
         person = _person(site.policy, caller.arn, env)

@@ -171,7 +171,10 @@ def test_the_history_tells_every_deployment(house: House) -> None:
         ("deploy", "succeeded"),
         ("deploy", "succeeded"),
     ]
-    assert "nothing to roll back to" in house.invoke("rollback", "--env", "staging", expect=3).err
+    again = house.invoke("rollback", "--env", "staging").out
+    assert f"{told[0]['id']} went back to {told[0]['version']}" in again, "it may not have been heard of"
+    assert "further back: invoke rollback --env staging --to RELEASE" in again
+    assert house.invoke("history", "--env", "staging", "--json").json["deployments"] == told
 
 
 def test_a_killed_platform_part_is_mended_and_nothing_is_forgotten(house: House) -> None:

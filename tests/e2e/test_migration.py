@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +23,14 @@ SIX = (
 )
 # Of a database that a rehearsal does not clone, so that it fails where it hurts
 FAILS = "SELECT COUNT(*) AS N FROM {{ environment }}_ANALYTICS.NOWHERE.T"
+POLICY = "config/policy.toml"
+WANTED = f"""
+[[comparison.acknowledgements]]
+model = "risk_note"
+what = "removed"
+reason = "nobody reads it"
+until = {date.today() + timedelta(days=2)}
+"""
 UNDO = f"DROP TABLE IF EXISTS {TABLE};\n"
 
 
@@ -136,6 +145,7 @@ def test_a_contract_is_refused_while_a_release_needs_what_it_takes_and_ends_the_
 
     house.git("reset", "-q", "--hard", "HEAD~1")
     house.git("rm", "-q", model, described)
+    house.write(POLICY, (house.root / POLICY).read_text() + WANTED)
     house.commit("The model is gone")
     house.invoke("deploy", "--env", "staging")
     house.write(f"snowflake_migrations/scripts/{script}", f"-- slipway: contract\n{drop}")
@@ -153,5 +163,5 @@ def test_a_contract_is_refused_while_a_release_needs_what_it_takes_and_ends_the_
     assert len(planned["ends_rollbacks"]) == 1
     house.invoke("deploy", "--env", "staging")
     house.invoke("rollback", "--env", "staging")  # to the release that does without
-    ended = house.invoke("rollback", "--env", "staging", expect=3)
+    ended = house.invoke("rollback", "--env", "staging", "--to", planned["ends_rollbacks"][0], expect=3)
     assert f"the rollback to {planned['ends_rollbacks'][0]} was ended: {script} took CORE.RISK.NOTE" in ended.err
