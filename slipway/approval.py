@@ -28,6 +28,8 @@ from slipway.release import short
 ApprovalKind = Literal["approval", "break-glass"]
 LIFTED: frozenset[GateId] = frozenset({"stage", "window", "budget", "approvals"})
 CLOCK_SKEW = timedelta(minutes=5)  # that two machines' clocks may differ by
+TO_BEGIN = timedelta(minutes=5)  # that may pass between the gates and the beginning, parts that do not answer included
+NO_TIME = timedelta()
 
 
 class Approval(Document):
@@ -139,8 +141,14 @@ def refuse_overtaken(plan: Plan, history: Sequence[Deployment]) -> None:
     )
 
 
-def tally(signed: Iterable[Signed], plan: Plan, policy: Policy, rule: LaneRule, *, now: datetime) -> Tally:
-    """Return what the approvals of `plan` add up to under `rule`. No side effects."""
+def tally(
+    signed: Iterable[Signed], plan: Plan, policy: Policy, rule: LaneRule, *, now: datetime, ahead: timedelta = NO_TIME
+) -> Tally:
+    """Return what the approvals of `plan` add up to under `rule`. No side effects.
+
+    Args:
+        ahead: for how long they must be good still: what is judged now begins a little later, which an audit asks for.
+    """
     authors, _ = authors_of(plan, policy)
     return _count(
         [one for one in signed if one.approval.kind == "approval"],
@@ -150,11 +158,14 @@ def tally(signed: Iterable[Signed], plan: Plan, policy: Policy, rule: LaneRule, 
         authors=authors,
         good_for=timedelta(hours=policy.approvals.ttl_hours),
         now=now,
+        ahead=ahead,
     )
 
 
-def tally_break_glass(signed: Iterable[Signed], plan: Plan, policy: Policy, *, now: datetime) -> Tally:
-    """Return what the break-glass statements about `plan` add up to. No side effects."""
+def tally_break_glass(
+    signed: Iterable[Signed], plan: Plan, policy: Policy, *, now: datetime, ahead: timedelta = NO_TIME
+) -> Tally:
+    """Return what the break-glass statements about `plan` add up to. No side effects. Args: as `tally`."""
     return _count(
         [one for one in signed if one.approval.kind == "break-glass"],
         plan,
@@ -163,6 +174,7 @@ def tally_break_glass(signed: Iterable[Signed], plan: Plan, policy: Policy, *, n
         authors=frozenset(),
         good_for=timedelta(minutes=policy.break_glass.minutes),
         now=now,
+        ahead=ahead,
     )
 
 
@@ -215,13 +227,14 @@ def _count(
     authors: frozenset[str],
     good_for: timedelta,
     now: datetime,
+    ahead: timedelta,
 ) -> Tally:
     counted: dict[str, Counted] = {}
     refused: list[str] = []
     for one in sorted(signed, key=lambda one: one.approval.at):
         person = policy.person_of_identity(one.approval.identity)
         why = one.problem or _refusal(one.approval, plan, person, allowed=allowed, authors=authors)
-        why = why or _untimely(one.approval, good_for=good_for, now=now)
+        why = why or _untimely(one.approval, good_for=good_for, now=now, ahead=ahead)
         if why or person is None:
             refused.append(f"{person or one.approval.identity}: {why}")
         else:
@@ -243,7 +256,7 @@ def _refusal(
     return None
 
 
-def _untimely(approval: Approval, *, good_for: timedelta, now: datetime) -> str | None:
+def _untimely(approval: Approval, *, good_for: timedelta, now: datetime, ahead: timedelta) -> str | None:
     try:
         at = datetime.fromisoformat(approval.at)
     except ValueError:
@@ -254,6 +267,8 @@ def _untimely(approval: Approval, *, good_for: timedelta, now: datetime) -> str 
         return f"signed with a clock that is ahead ({approval.at})"
     if now - at > good_for:
         return f"the signature of {approval.at} is older than {_span(good_for)}"
+    if now + ahead - at > good_for:
+        return f"the signature of {approval.at} is good for {_span(good_for)}, which are over before it would begin"
     return None
 
 

@@ -5,6 +5,7 @@ What each check shows:
 - an event removed, inserted or moved: the numbers and the chain
 - a tail that was cut: a bundle or a checkpoint that names a head beyond it
 - a bundle replaced or removed: its versions, and an end in the journal without a bundle
+- a checkpoint or an approval removed: the copy in a bundle, which says where it stood
 - an approval moved to another plan: the plan it names is not the plan under whose name it stands
 - an approval in another person's name: who may write there is not who it says
 - an approval that a deployment claims and nobody gave: its digest is that of no approval which is kept
@@ -30,6 +31,7 @@ from slipway.plan import Plan
 from slipway.policy import Policy
 
 _D = TypeVar("_D", bound=Document)
+_COPIED = ("checkpoints/", "approvals/")  # what is signed by itself and copied into bundles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +124,7 @@ def verify(records: Records) -> Verification:
     findings += _checkpoint_findings(records, events)
     findings += _approval_findings(records)
     findings += _permission_findings(records, events)
+    findings += _gone_findings(records, bundles)
     findings += _unpermitted_findings(records, bundles)
     return Verification(
         findings=tuple(dict.fromkeys(findings)), events=len(events), deployments=len(deployments), signatures=len(kept)
@@ -191,6 +194,17 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> tuple[list[Fi
                 )
                 findings.append(Finding(where=f"{deployment} #{seq}", what=what))
     return findings, read
+
+
+def _gone_findings(records: Records, bundles: Mapping[str, Bundle]) -> list[Finding]:
+    """Return the signed objects that a bundle holds a copy of and that are not kept any more."""
+    kept = {one.key for one in (*records.checkpoints, *records.approvals)}
+    return [
+        Finding(where=copy.key, what=f"is gone, and the bundle of {bundle.deployment} holds a copy of it")
+        for bundle in bundles.values()
+        for copy in bundle.copies
+        if copy.key.startswith(_COPIED) and copy.key not in kept
+    ]
 
 
 def _against_journal(bundle: Bundle, by_seq: Mapping[int, Event], own: Mapping[str, Sequence[int]]) -> list[str]:

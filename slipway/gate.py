@@ -17,6 +17,7 @@ from typing import Literal
 
 from slipway.approval import (
     LIFTED,
+    TO_BEGIN,
     Counted,
     Signed,
     authors_of,
@@ -147,7 +148,7 @@ def evaluate(case: Case) -> Verdict:
     """Return what every gate says about the case. No side effects."""
     if case.plan.is_empty:
         return Verdict(results=())
-    broken = tally_break_glass(case.signed, case.plan, case.policy, now=case.now)
+    broken = tally_break_glass(case.signed, case.plan, case.policy, now=case.now, ahead=TO_BEGIN)
     glass_broken = case.breaks_glass and is_glass_broken(broken, case.plan, case.policy)
     results = [
         lifted(one) if glass_broken and one.id in LIFTED and one.stands_in_the_way else one
@@ -360,7 +361,7 @@ def _approvals(case: Case) -> Sequence[Result]:
                 )
                 for author in strangers
             ]
-        sum_ = tally(case.signed, case.plan, case.policy, rule, now=case.now)
+        sum_ = tally(case.signed, case.plan, case.policy, rule, now=case.now, ahead=TO_BEGIN)
         said = f"{lanes}: {len(sum_.people)} of {rule.approvals} approvals"
         said += f" ({', '.join(sum_.people)})" if sum_.people else ""
         if len(sum_.people) >= rule.approvals:
@@ -392,10 +393,10 @@ def _counted(case: Case) -> tuple[Counted, ...]:
     """Return every approval that counts for one of the plan's lanes, and those that break the glass."""
     found: dict[str, Counted] = {}
     for _, rule in rules_of(case):
-        for one in tally(case.signed, case.plan, case.policy, rule, now=case.now).counted:
+        for one in tally(case.signed, case.plan, case.policy, rule, now=case.now, ahead=TO_BEGIN).counted:
             found.setdefault(one.sha256, one)
     if case.breaks_glass:
-        for one in tally_break_glass(case.signed, case.plan, case.policy, now=case.now).counted:
+        for one in tally_break_glass(case.signed, case.plan, case.policy, now=case.now, ahead=TO_BEGIN).counted:
             found.setdefault(one.sha256, one)
     return tuple(found.values())
 

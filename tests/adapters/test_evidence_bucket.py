@@ -15,7 +15,7 @@ from slipway.adapters.signing import KmsSigner, PublicKey, signed
 from slipway.approval import Review
 from slipway.audit import approval_key, bundle_key, checkpoint_key, review_key
 from slipway.errors import ConfigurationError, NotBootstrapped
-from slipway.evidence import APPROVAL_TYPE, PAYLOAD_TYPE, Checkpoint, Head, statement_of
+from slipway.evidence import APPROVAL_TYPE, PAYLOAD_TYPE, REVIEW_TYPE, Checkpoint, Head, statement_of
 from tests.core.test_approval import PLAN, signed_by
 from tests.core.test_evidence import told
 
@@ -201,6 +201,20 @@ def test_a_review_counts_as_an_approval_does(
     ]
     aws.s3.put_object(Bucket=BUCKET, Key=name, Body=evidence.content(name))
     assert evidence.reviews("d-1", key)[-1].problem == "was replaced after it was signed"
+
+
+def test_what_somebody_signed_under_their_own_name_and_is_no_such_document_counts_for_nothing(
+    aws: Aws, evidence: EvidenceBucket, signer: KmsSigner, key: PublicKey
+) -> None:
+    evidence.review(review(), signer)
+    for place, kind in (
+        (review_key(review(user_id="AROA1:ana")), REVIEW_TYPE),
+        (f"approvals/{PLAN.id}/x", APPROVAL_TYPE),
+    ):
+        aws.s3.put_object(Bucket=BUCKET, Key=place, Body=signed(b'{"x":1}', kind, signer))
+
+    assert [one.review.user_id for one in evidence.reviews("d-1", key)] == ["AROA1:pat"]
+    assert evidence.approvals(PLAN.id, key) == ()
 
 
 def test_what_is_kept_is_read_with_what_is_wrong_with_it(

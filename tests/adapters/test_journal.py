@@ -19,7 +19,7 @@ from slipway.adapters.aws import Aws
 from slipway.adapters.journal import DynamoJournal, now_iso
 from slipway.adapters.lease import _KEY, DynamoLease
 from slipway.deployment import GENESIS
-from slipway.errors import JournalError, Locked, NotBootstrapped, Unavailable
+from slipway.errors import JournalError, Locked, NotBootstrapped, SlipwayError, Unavailable
 from slipway.patience import Patience
 
 from .conftest import CREDENTIALS, TABLE
@@ -121,6 +121,19 @@ def test_an_event_that_meets_the_heartbeat_is_written_in_the_end(aws: Aws, behin
         DynamoJournal(behind.dynamodb, TABLE).fenced_by(held).append("d-1", "began", {})
     assert not door.incidents
     assert deployments(aws) == ["d-1"]
+
+
+def test_an_event_that_is_refused_for_good_is_not_written_again_and_again(aws: Aws, behind: Aws, door: Door) -> None:
+    refused = {
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": "Transaction cancelled",
+        "CancellationReasons": [{"Code": "ValidationError"}, {"Code": "None"}],
+    }
+    door.next("TransactWriteItems", Answer(status=400, body=json.dumps(refused).encode()))
+    with lease(aws, "ann") as held, pytest.raises(SlipwayError, match="AWS refused") as said:
+        DynamoJournal(behind.dynamodb, TABLE).fenced_by(held).append("d-1", "began", {})
+    assert not isinstance(said.value, Unavailable)
+    assert deployments(aws) == []
 
 
 def test_no_expression_names_an_attribute_by_a_reserved_word(aws: Aws) -> None:

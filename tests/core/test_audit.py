@@ -29,7 +29,7 @@ from slipway.audit import (
 )
 from slipway.deployment import Event
 from slipway.documents import Document, digest_of
-from slipway.evidence import Bundle, Checkpoint, Head, statement_of
+from slipway.evidence import Bundle, Checkpoint, Copy, Head, statement_of
 from slipway.plan import Plan
 from slipway.policy import LANES, Policy
 from slipway.story import story
@@ -87,6 +87,15 @@ def _checkpoint(event: Event) -> Kept:
 
 def findings(**changes: Any) -> tuple[Finding, ...]:
     return verify(replace(records(), **changes)).findings
+
+
+def test_what_a_bundle_holds_a_copy_of_and_is_kept_no_more_is_told() -> None:
+    copies = [Copy(key=checkpoint_key(1), version="v", sha256="0" * 64), Copy(key="plans/x", version="v", sha256="0")]
+    bundle = sealed(told().bundle(copies=copies))
+
+    assert [one for one in findings(bundles=(bundle,), checkpoints=()) if one.what.startswith("is gone")] == [
+        Finding(where=checkpoint_key(1), what="is gone, and the bundle of d-1 holds a copy of it")
+    ]
 
 
 def test_records_that_agree_hold() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.approval import LIFTED
+from slipway.approval import LIFTED, TO_BEGIN
 from slipway.gate import GATES, Case, CheckReport, Problem, Result, Verdict, evaluate, judge
 from slipway.lineage import Contraction
 from slipway.policy import CHECKS, LANES, GateId, Policy
@@ -207,6 +207,11 @@ def test_a_budget_is_held_against_what_such_plans_took(forecast_ms: int | None, 
     assert states("budget", case(forecast_ms=forecast_ms)) == [state]
 
 
+def test_a_budget_says_what_its_forecast_knows_nothing_of() -> None:
+    (result,) = said_by("budget", case(forecast_ms=60_000, never_done=("infra", "migrate")))
+    assert result.reason == "about 1.0 min expected of 15, besides what was never done here: infra, migrate"
+
+
 @pytest.mark.parametrize(("forecast_ms", "state"), [(5 * 60_000, "passed"), (5 * 60_000 + 1, "blocked")])
 def test_the_smallest_budget_of_the_lanes_counts_and_a_lane_without_one_does_not(forecast_ms: int, state: str) -> None:
     budgets = {"dags": {"budget_minutes": 30}, "dbt": {"budget_minutes": 5}, "infra": {"budget_minutes": 60}}
@@ -346,11 +351,29 @@ def test_a_glass_that_nobody_asked_to_break_stays_whole() -> None:
 def test_a_broken_glass_is_whole_again_after_its_minutes() -> None:
     of = broken(case(**EMERGENCY), "ben", "chris")
 
-    assert evaluate(replace(of, now=NOW + timedelta(minutes=60))).is_open
-    assert not evaluate(replace(of, now=NOW + timedelta(minutes=61))).glass_broken
+    last = timedelta(minutes=60) - TO_BEGIN
+    assert evaluate(replace(of, now=NOW + last)).is_open
+    assert not evaluate(replace(of, now=NOW + last + timedelta(seconds=1))).glass_broken
+
+
+def test_an_approval_must_be_good_until_the_deployment_begins_as_an_audit_will_ask() -> None:
+    of, ttl = approved(case(), "ben"), timedelta(hours=24)
+
+    assert states("approvals", replace(of, now=NOW + ttl - TO_BEGIN)) == ["passed"]
+    (result,) = said_by("approvals", replace(of, now=NOW + ttl - TO_BEGIN + timedelta(seconds=1)))
+    assert (result.state, "over before it would begin" in result.reason) == ("waiting", True)
 
 
 # ---- a change of the policy ------------------------------------------------------------------------------------
+
+
+def test_whom_the_live_policy_asks_for_is_named_beside_whom_the_new_one_does() -> None:
+    """An audit holds the deployment against both."""
+    live, new = (prod(lane={"approvals": 1, "approvers": [one]}) for one in ("pat", "chris"))
+    verdict = judge(approved(case(policy=new), "pat", "chris"), live)
+
+    assert verdict.is_open
+    assert {one.person for one in verdict.counted} == {"pat", "chris"}
 
 
 @pytest.mark.parametrize(

@@ -458,6 +458,13 @@ def _(world: World, attacker: Attacker) -> str:
     return key
 
 
+@attack("checkpoint: erased around its retention")
+def _(world: World, attacker: Attacker) -> str:
+    key = checkpoint_key(_second(world))
+    attacker.erase(key)
+    return key
+
+
 @attack("checkpoint: moved to another number")
 def _(world: World, attacker: Attacker) -> str:
     place = checkpoint_key(_second(world) + 1)
