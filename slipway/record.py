@@ -162,13 +162,13 @@ class Record:
 
     # ---- what is signed ----------------------------------------------------------------------------------------
 
-    def anchored(self, journal: Journal, patience: Patience) -> Journal:
+    def anchored(self, journal: Journal, patience: Patience | None = None) -> Journal:
         """Return the journal, with its head signed whenever a deployment begins or goes on.
 
         Args:
-            patience: with what signs and keeps it.
+            patience: with what signs and keeps it; without, it is asked once.
         """
-        return _Anchored(journal, self, patience)
+        return _Anchored(journal, self, patience or Patience(limit_s=0))
 
     def anchor(self, event: Event) -> None:
         """Sign the head of the journal. Side effects: an object of the evidence bucket, if there is one."""

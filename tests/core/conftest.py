@@ -247,6 +247,7 @@ class MemoryEnvironment:
     def publish(self, step: PublishSlot, progress: Progress) -> Outcome:
         self._count("publish")
         self.published = Published(slot=step.slot, release=step.release)
+        self.caught_up &= {step.slot}  # the others fall behind from now on
         return Outcome(summary="published")
 
     def is_live(self, step: FlipPointer) -> bool:
