@@ -16,7 +16,8 @@ from tests.e2e.conftest import House, Said
 from tests.e2e.sample import sample
 from tests.e2e.trial import Trials, working_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # the first one finds a platform that has just begun
+# The first one finds a platform that has just begun
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
 
 GONE_S = 30.0
 KEPT_S = 0.5  # between an event and the embedded AWS's next word on disk, which then holds it
