@@ -101,6 +101,23 @@ def test_a_data_test_that_fails_leaves_live_data_alone_and_a_second_deployment_i
     assert "live data was not touched" in err
 
 
+def test_a_lock_that_is_broken_stops_its_holder_and_is_recorded_and_signed(house: House, tmp_path: Path) -> None:
+    house.write("dags/note.md", "not a DAG, but a file of the release\n")
+    house.commit("Something to deploy")
+    signed = house.invoke("audit.verify", "--env", "staging", "--json").json["signatures"]
+    with (tmp_path / "said").open("w") as said, house.start("deploy", "--env", "staging", stderr=said) as running:
+        wait_for_lease(house)
+        house.invoke("lock.break", "--env", "staging", "--reason", "INC-12", "--yes")
+        assert running.wait(timeout=300) == 3, (tmp_path / "said").read_text()
+    assert "Traceback" not in (tmp_path / "said").read_text()
+    assert not house.invoke("lock.show", "--env", "staging", "--json").json["held"]
+    note = house.invoke("history", "--env", "staging", "--json").json["notes"][0]
+    assert (note["kind"], note["reason"]) == ("lock-broken", "INC-12")
+    now = house.invoke("audit.verify", "--env", "staging", "--json").json
+    assert now["holds"]
+    assert now["signatures"] == signed + 1, "the journal's head, with the break in it"
+
+
 def test_a_migration_that_fails(house: House) -> None:
     house.write(
         "snowflake_migrations/scripts/V9.0.0__broken.sql",
