@@ -7,6 +7,7 @@ Rules:
   https://docs.snowflake.com/en/sql-reference/sql/grant-privilege (considerations: future grants and cloning)
 - What stands of a script on the live databases stands on the clones too, the statement journal included: a script of
   which a part stands is rehearsed from there.
+- Where a column stands among the others is not compared: one that was dropped comes back as the last.
 - R scripts run once. A scripts are not rehearsed: what they say is who may reach the database.
 - The names of the clones are always the same, and whoever rehearses holds the environment: what a process that died
   left behind is dropped by the next.
@@ -216,7 +217,7 @@ class Rehearsal:
 
     def _catalog(self) -> Catalog:
         return frozenset(
-            row
+            _unplaced(row)
             for row in catalog_of(self._session, self._raw)
             if row[0] != "grant" or (row[1], *row[4:]) not in self._future
         )
@@ -292,6 +293,11 @@ def _databases_in(statement: str, named: str) -> set[str]:
         return found | {one[1] for one in _THREE.finditer(plain)}
     parts = (one.args.get("catalog") for one in tree.find_all(exp.Table, exp.Column))
     return found | {part.name.upper() for part in parts if part is not None}
+
+
+def _unplaced(row: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a row of a catalog; of a column without the place it stands at."""
+    return (*row[:3], *row[4:]) if row[0] == "column" else row
 
 
 def _require_same(wanted: Catalog, found: Catalog, said: str) -> None:
