@@ -3,7 +3,8 @@
 Rules:
 - what the ledger holds with the same digest is not loaded again; a part with another digest replaces;
 - a feed's batch is replaced as a whole, because its parts are cut by size; files are replaced one by one;
-- a version withdrawn from a feed goes, and dates before it are open again: one of them may hold the version before;
+- what a feed no longer has for a date goes from RAW, whether the ledger knows the date or not;
+- with a version withdrawn from a feed dates before it are open again: one of them may hold the version before;
 - an awaited file never replaces a loaded one, nor an older version of a file a newer one;
 - what the extract found faulty is entered in the quarantine, and what it no longer found is cleared there;
 - nothing is written to RAW unless every staged part equals what the source counted.
@@ -218,7 +219,7 @@ class _Run:
         """Change the dataset's table; inside the transaction."""
         match self.dataset.source:
             case Feed():
-                self._merge(stage, due=due, held=held)
+                self._merge(stage)
             case Drop():
                 before = (held.get((part.logical_date, part.name)) for part in due)
                 sources = {part.source for part in due if part.source} | {e.source for e in before if e and e.source}
@@ -229,18 +230,16 @@ class _Run:
                     )
                     self.cursor.execute(statement.insert(self.dataset, database=self.database, stage=stage))
 
-    def _merge(self, stage: str, *, due: Sequence[Part], held: Entries) -> None:
+    def _merge(self, stage: str) -> None:
+        """Replace the date's rows; a date that the ledger does not know may have some, of before it was reopened."""
         batch = self.batch
-        if any(day == batch.logical_date for day, _ in held):
-            self.cursor.execute(
-                statement.delete_withdrawn(self.dataset, database=self.database, stage=stage),
-                (batch.logical_date.isoformat(),),
-            )
-            withdrawn = self.cursor.rowcount
-            if (
-                self.dataset.feed.versioned and withdrawn
-            ):  # the version before counts again, and some date before has it
-                ledger.reopen(self.cursor, database=self.database, pipeline=batch.pipeline, before=batch.logical_date)
+        self.cursor.execute(
+            statement.delete_withdrawn(self.dataset, database=self.database, stage=stage),
+            (batch.logical_date.isoformat(),),
+        )
+        withdrawn = self.cursor.rowcount
+        if self.dataset.feed.versioned and withdrawn:  # the version before counts again, and some date before has it
+            ledger.reopen(self.cursor, database=self.database, pipeline=batch.pipeline, before=batch.logical_date)
         self.cursor.execute(statement.merge(self.dataset, database=self.database, stage=stage))
 
     def _record(self, *, due: Sequence[Part], held: Entries, loaded: Mapping[Part, int]) -> None:

@@ -134,6 +134,27 @@ def test_withdrawing_a_correction_brings_back_what_it_corrected(platform: Platfo
         platform.check(dataset, DAYS[-1])
 
 
+def test_a_row_withdrawn_from_a_date_that_is_open_again_goes_with_its_rerun(platform: Platform) -> None:
+    dataset, key = catalog.CARD_TRANSACTIONS, "'T-withdrawn'"
+    copied = "card_id, customer_id, merchant_id, merchant_category, country, amount, currency, status, booked_at"
+    booked = (
+        f"INSERT INTO core.card_transactions SELECT id, {copied}, at::timestamp FROM (SELECT {copied} FROM "
+        f"core.card_transactions LIMIT 1) AS one, (VALUES ('T-corrected', '{FIRST}'), ('T-corrected', '{SECOND}'), "
+        f"({key}, '{FIRST}')) AS versions (id, at)"
+    )
+    with changed_source(platform, booked):
+        for day in DAYS:
+            platform.run(dataset, day)
+        for day, withdrawn in ((SECOND, "'T-corrected'"), (FIRST, key)):
+            with platform.source.transaction():
+                platform.source.execute(
+                    f"DELETE FROM core.card_transactions WHERE transaction_id = {withdrawn} AND updated_at = '{day}'"
+                )
+            platform.run(dataset, day)
+        platform.check(dataset, DAYS[-1])
+    assert not platform.query(f"SELECT 1 FROM {platform.raw}.CORE.CARD_TRANSACTIONS WHERE TRANSACTION_ID = {key}")
+
+
 def test_of_two_versions_of_one_moment_source_and_warehouse_take_the_same(platform: Platform) -> None:
     dataset = catalog.CARD_TRANSACTIONS
     doubled = (
