@@ -63,9 +63,12 @@ def check_files(warehouse: Any, *, dataset: Dataset, window: Window, database: s
             if series.part not in present
         ]
         by_file = _rows_by_file(cursor, dataset=dataset, database=database)
+        without_rows = (0, Decimal("0.00") if dataset.amount else None)
         for entry in entries.values():
-            if entry.source and by_file.get(entry.source, (0, None)) != (entry.loaded_rows, entry.source_amount):
-                found = by_file.get(entry.source, (0, None))
+            if not entry.source:
+                continue
+            found = by_file.get(entry.source, without_rows)
+            if found != (entry.loaded_rows, entry.source_amount):
                 findings.append(
                     f"{entry.source}: {found[0]} rows, amount {found[1]} in {dataset.table}; "
                     f"ledger {entry.loaded_rows}, {entry.source_amount}"

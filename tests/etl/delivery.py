@@ -60,14 +60,16 @@ def line_of(series: str, day: date, number: int, amount: Decimal) -> tuple[str, 
 
 @st.composite
 def sent(draw: st.DrawFn, series: str, day: date) -> Sent:
-    """A file: sound, with a line twice, with faulty lines, or broken as a whole."""
+    """A file: sound, without lines, with a line twice, with faulty lines, or broken as a whole."""
     amounts = draw(st.lists(rates if series == "fx_rates" else cents, min_size=1, max_size=3))
     keyed = [line_of(series, day, number, amount) for number, amount in enumerate(amounts)]
     counts = tuple((key, amount) for (key, _), amount in zip(keyed, amounts, strict=True))
     lines = [text for _, text in keyed]
-    match draw(st.sampled_from(["sound"] * 4 + ["twice", "line", "cut", "header", "encoding", "empty"])):
+    match draw(st.sampled_from(["sound"] * 4 + ["none", "twice", "line", "cut", "header", "encoding", "empty"])):
         case "sound":
             return Sent(body=written(series, day, lines), counts=counts)
+        case "none":
+            return Sent(body=written(series, day, []), counts=())
         case "twice":
             return Sent(body=written(series, day, [*lines, lines[0]]), counts=counts)
         case "line":

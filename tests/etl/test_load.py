@@ -237,6 +237,15 @@ def test_a_file_with_blank_lines_and_windows_line_ends_loads_as_any_other(platfo
         assert platform.entries(dataset)[(SECOND, "fx_rates")].loaded_rows == 5
 
 
+def test_a_file_without_lines_is_loaded_and_checked_as_any_other(platform: Platform) -> None:
+    dataset, key = catalog.SETTLEMENT_FILES, f"settlement/visa/visa_{FIRST}.csv.gz"
+    with delivered(platform, key, gzip.compress(f"{dataset.header}\n".encode(), mtime=0)):
+        platform.run(dataset, FIRST)
+        platform.check(dataset, FIRST)
+        entry = platform.entries(dataset)[(FIRST, "visa")]
+        assert (entry.source, entry.loaded_rows, entry.source_amount) == (key, 0, Decimal("0.00"))
+
+
 def test_repeated_lines_of_a_file_count_once(platform: Platform) -> None:
     dataset, key = catalog.SETTLEMENT_FILES, f"settlement/visa/visa_{FIRST}.csv.gz"
     lines = gzip.decompress(platform.s3.get_object(Bucket=SOURCES, Key=key)["Body"].read()).decode().splitlines()
