@@ -12,12 +12,22 @@ import pytest
 import snowflake.connector
 from etl import catalog, statement
 from etl.batch import NOTHING, Batch
-from etl.dataset import Dataset, Drop
+from etl.dataset import Dataset, Drop, FileSeries
 from etl.error import CheckError, LoadError
 from etl.ledger import TABLE, pipelines_loaded
 
 from tests.dbt.warehouse import ADMIN
-from tests.etl.conftest import DAY0, FIRST, HISTORY_DAYS, SOURCES, Platform, changed_source, delivered, withheld
+from tests.etl.conftest import (
+    DAY0,
+    FIRST,
+    HISTORY_DAYS,
+    SOURCES,
+    Platform,
+    changed_file,
+    changed_source,
+    delivered,
+    withheld,
+)
 
 SECOND = FIRST + timedelta(days=1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range((DAY0 - FIRST).days))
@@ -235,6 +245,22 @@ def test_a_file_with_blank_lines_and_windows_line_ends_loads_as_any_other(platfo
         platform.run(dataset, SECOND)
         platform.check(dataset, SECOND)
         assert platform.entries(dataset)[(SECOND, "fx_rates")].loaded_rows == 5
+
+
+def test_parts_of_a_day_are_loaded_beside_each_other_as_series_of_their_own(platform: Platform) -> None:
+    drop = catalog.SETTLEMENT_FILES.drop
+    second = FileSeries("visa_2", "settlement/visa_2/visa_", ".csv.gz")
+    dataset = replace(catalog.SETTLEMENT_FILES, source=replace(drop, series=(*drop.series, second)))
+    key, other = (f"settlement/{folder}/visa_{FIRST}.csv.gz" for folder in ("visa", "visa_2"))
+    platform.run(catalog.SETTLEMENT_FILES, FIRST)
+    whole = [row[: len(dataset.names)] for row in platform.rows(dataset)]
+    first = changed_file(platform, key, lambda lines: lines[:4])
+    rest = changed_file(platform, key, lambda lines: [lines[0], *lines[4:]])
+    with delivered(platform, key, first), delivered(platform, other, rest):
+        result = platform.run(dataset, FIRST)
+        assert (set(result.loaded), result.quarantined) == ({f"{FIRST}/visa", f"{FIRST}/visa_2"}, ())
+        platform.check(dataset, FIRST)
+    assert [row[: len(dataset.names)] for row in platform.rows(dataset)] == whole
 
 
 def test_a_file_without_lines_is_loaded_and_checked_as_any_other(platform: Platform) -> None:
