@@ -246,7 +246,7 @@ def test_a_name_that_cannot_be_read_is_quarantined_and_the_run_goes_on(platform:
     assert is_quiet(platform, RATES, FIRST)
 
 
-def test_builds_wait_while_more_files_are_in_quarantine_than_the_dataset_tolerates(platform: Platform) -> None:
+def test_builds_wait_while_more_files_are_missing_than_the_dataset_tolerates(platform: Platform) -> None:
     with ExitStack() as stack:
         stack.enter_context(delivered(platform, visa(SECOND), b""))
         platform.run(SETTLEMENTS, SECOND)
@@ -254,11 +254,38 @@ def test_builds_wait_while_more_files_are_in_quarantine_than_the_dataset_tolerat
         stack.enter_context(delivered(platform, visa(THIRD), b""))
         platform.run(SETTLEMENTS, THIRD)
         said = waiting(platform, SETTLEMENTS, RATES, day=THIRD)
-        assert said["settlement_files"].startswith("2 files in quarantine, 1 tolerated: settlement/visa/visa_")
+        assert said["settlement_files"] == f"2 files missing, 1 tolerated: visa of {SECOND}, visa of {THIRD}"
         assert said["fx_rates"] == "not loaded"
-        assert "Builds wait: 2 files in quarantine" in complaint(platform, SETTLEMENTS, THIRD)
+        assert "Builds wait: 2 files missing" in complaint(platform, SETTLEMENTS, THIRD)
     platform.run(SETTLEMENTS, THIRD)
     assert waiting(platform, SETTLEMENTS, day=THIRD) == {}
+
+
+def test_builds_do_not_wait_for_corrections_while_the_versions_before_them_are_loaded(platform: Platform) -> None:
+    with ExitStack() as stack:
+        for day in (SECOND, THIRD):
+            stack.enter_context(delivered(platform, visa(day).replace(".csv", "_v2.csv"), b""))
+            platform.run(SETTLEMENTS, day)
+        assert complaint(platform, SETTLEMENTS, THIRD).endswith("Everything else is loaded and used.")
+        assert waiting(platform, SETTLEMENTS, day=THIRD) == {}
+
+
+def test_a_day_of_which_every_version_is_faulty_is_one_file_missing(platform: Platform) -> None:
+    with ExitStack() as stack:
+        for version in ("", "_v2", "_v3"):
+            stack.enter_context(delivered(platform, visa(SECOND).replace(".csv", f"{version}.csv"), b""))
+        platform.run(SETTLEMENTS, SECOND)
+        assert len(entered(platform)) == 3
+        assert waiting(platform, SETTLEMENTS, day=SECOND) == {}
+
+
+def test_each_file_whose_name_cannot_be_read_may_be_one_that_is_missing(platform: Platform) -> None:
+    names = [f"settlement/visa/visa_2026-13-{n}.csv.gz" for n in ("01", "02")]
+    with delivered(platform, names[0], b""), delivered(platform, names[1], b""):
+        platform.run(SETTLEMENTS, SECOND)
+        assert waiting(platform, SETTLEMENTS, day=SECOND) == {
+            "settlement_files": f"2 files missing, 1 tolerated: {names[0]}, {names[1]}"
+        }
 
 
 def test_quarantine_ledger_and_rows_are_written_together_or_not_at_all(platform: Platform) -> None:
