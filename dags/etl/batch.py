@@ -101,8 +101,8 @@ class FaultyFile:
 
     @property
     def reason(self) -> str:
-        """The first fault, and how many lines are faulty."""
-        if not self.faulty:
+        """The first fault, and how many lines are faulty unless it is one of the whole file."""
+        if not self.faulty or self.faults[0].line is None:
             return str(self.faults[0])
         return f"{self.faulty} of {self.lines} lines faulty, first {self.faults[0]}"
 

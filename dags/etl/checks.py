@@ -63,9 +63,12 @@ def check_files(warehouse: Any, *, dataset: Dataset, window: Window, database: s
             if series.part not in present
         ]
         by_file = _rows_by_file(cursor, dataset=dataset, database=database)
+        without_rows = (0, Decimal("0.00") if dataset.amount else None)
         for entry in entries.values():
-            if entry.source and by_file.get(entry.source, (0, None)) != (entry.loaded_rows, entry.source_amount):
-                found = by_file.get(entry.source, (0, None))
+            if not entry.source:
+                continue
+            found = by_file.get(entry.source, without_rows)
+            if found != (entry.loaded_rows, entry.source_amount):
                 findings.append(
                     f"{entry.source}: {found[0]} rows, amount {found[1]} in {dataset.table}; "
                     f"ledger {entry.loaded_rows}, {entry.source_amount}"
@@ -81,21 +84,21 @@ def check_files(warehouse: Any, *, dataset: Dataset, window: Window, database: s
 def check_quarantine(warehouse: Any, *, dataset: Dataset, window: Window, database: str) -> dict[str, Any]:
     """Raise QuarantineError when a file of the days that the run looked at is faulty, whatever else was loaded."""
     with closing(warehouse.cursor()) as cursor:
-        entries = _in_quarantine(cursor, dataset=dataset, window=window, database=database)
-    quarantine.demand_empty(entries, blocked=quarantine.judge(dataset, entries))
+        entries, blocked = _in_quarantine(cursor, dataset=dataset, window=window, database=database)
+    quarantine.demand_empty(entries, blocked=blocked)
     return {"files": len(entries)}
 
 
 def obstacles(cursor: Any, *, datasets: Iterable[Dataset], window: Window, database: str) -> dict[str, str]:
-    """Return by pipeline why a build for the window's date has to wait: not loaded, or too much in quarantine."""
+    """Return by pipeline why a build for the window's date has to wait: not loaded, or too many files missing."""
     loaded = ledger.pipelines_loaded(cursor, database=database, logical_date=window.logical_date)
     found: dict[str, str] = {}
     for dataset in datasets:
         if dataset.pipeline not in loaded:
             found[dataset.pipeline] = "not loaded"
         elif isinstance(dataset.source, Drop):
-            entries = _in_quarantine(cursor, dataset=dataset, window=window, database=database)
-            if reason := quarantine.judge(dataset, entries):
+            _, reason = _in_quarantine(cursor, dataset=dataset, window=window, database=database)
+            if reason:
                 found[dataset.pipeline] = reason
     return found
 
@@ -123,16 +126,15 @@ def check_built(warehouse: Any, *, database: str, schemas: tuple[str, ...]) -> d
     return counts
 
 
-def _in_quarantine(cursor: Any, *, dataset: Dataset, window: Window, database: str) -> tuple[quarantine.Entry, ...]:
-    """Return the open entries of the days that the window's run looks at."""
-    entries = quarantine.read_open(
-        cursor,
-        database=database,
-        pipeline=dataset.pipeline,
-        since=first_day(dataset, window),
-        until=window.logical_date,
-    )
-    return tuple(entries.values())
+def _in_quarantine(
+    cursor: Any, *, dataset: Dataset, window: Window, database: str
+) -> tuple[tuple[quarantine.Entry, ...], str | None]:
+    """Return the open entries of the days that the window's run looks at, and why builds wait for them, if they do."""
+    since, until = first_day(dataset, window), window.logical_date
+    entries = quarantine.read_open(cursor, database=database, pipeline=dataset.pipeline, since=since, until=until)
+    held = ledger.read(cursor, database=database, pipeline=dataset.pipeline, since=since, until=until)
+    loaded = {place for place, entry in held.items() if entry.source}
+    return tuple(entries.values()), quarantine.judge(dataset, entries.values(), loaded=loaded)
 
 
 def _missing_dates(entries: dict[tuple[date, str], ledger.Entry], *, first: date, until: date) -> list[str]:

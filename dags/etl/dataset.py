@@ -65,7 +65,8 @@ class Tolerance:
 
     Attributes:
         faulty_percent: share of a file's lines. With more the whole file goes to quarantine, with 0 for a single one.
-        files: whole files in quarantine, of those that a run looks at. With more, builds that read the dataset wait.
+        files: how many of the files looked at may be missing, being in quarantine with no other version loaded. With
+            more, builds that read the dataset wait.
     """
 
     faulty_percent: int = 0

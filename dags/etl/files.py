@@ -94,6 +94,19 @@ def first_day(dataset: Dataset, window: Window) -> date | None:
     return None if window.since is None else window.logical_date - timedelta(days=dataset.drop.lookback_days)
 
 
+def awaited(part: str, day: date, *, dataset: Dataset) -> Part:
+    """Return what stands for a file that has not come yet. No side effects."""
+    return Part(
+        name=part,
+        logical_date=day,
+        source=None,
+        key=None,
+        sha256=NOTHING,
+        rows=0,
+        amount=None if dataset.amount is None else Decimal("0.00"),
+    )
+
+
 def extract(s3: Any, *, dataset: Dataset, window: Window, sources_bucket: str, landing_bucket: str) -> Batch:
     """Copy the files of `window` and of the days looked back on to the landing bucket; return the batch.
 
@@ -114,7 +127,7 @@ def extract(s3: Any, *, dataset: Dataset, window: Window, sources_bucket: str, l
         landed = [_land_day(buckets, versions, dataset=dataset, faulty=faulty) for versions in delivery.days]
         sound = [part for part in landed if part]
         if not any(part.logical_date == window.logical_date for part in sound):
-            sound.append(_awaited(series, window.logical_date, dataset=dataset))
+            sound.append(awaited(series.part, window.logical_date, dataset=dataset))
         parts += sound
     return Batch(
         pipeline=dataset.pipeline,
@@ -236,18 +249,6 @@ def _set_aside_unreadable(buckets: _Buckets, key: str, *, series: FileSeries, da
 
 def _suffix(key: str) -> str:
     return key[key.index(".") :]
-
-
-def _awaited(series: FileSeries, day: date, *, dataset: Dataset) -> Part:
-    return Part(
-        name=series.part,
-        logical_date=day,
-        source=None,
-        key=None,
-        sha256=NOTHING,
-        rows=0,
-        amount=None if dataset.amount is None else Decimal("0.00"),
-    )
 
 
 def _list(s3: Any, bucket: str, prefix: str) -> list[str]:

@@ -28,6 +28,7 @@ from etl.batch import Fault
 from etl.dataset import Column, Dataset, Type
 
 PLAIN_LIMIT = 256 * 1024**2  # bytes a file may unpack to: a worker holds up to eight times as much
+IN_PARTS = "a series is one file a day: have it sent in parts, each as a series of its own in dags/etl/catalog.py"
 KEPT_FAULTS = 100  # per file: beyond, faulty lines are only counted
 KEPT_TEXT = 200  # characters of a faulty line
 BLOCK = 16 * 1024**2  # bytes that Arrow reads at a time, and the longest line
@@ -103,10 +104,10 @@ def _plain(body: bytes, *, packed: bool) -> bytes:
     if not body:
         raise _UnreadableError("the file is empty, 0 bytes")
     if len(body) > PLAIN_LIMIT:  # packed, it unpacks to more still
-        raise _UnreadableError(f"more than {PLAIN_LIMIT // 1024**2} MiB: have it sent as several files")
+        raise _UnreadableError(f"more than {PLAIN_LIMIT // 1024**2} MiB, and {IN_PARTS}")
     content = _unpacked(body) if packed else body
     if len(content) > PLAIN_LIMIT:
-        raise _UnreadableError(f"more than {PLAIN_LIMIT // 1024**2} MiB unpacked: have it sent as several files")
+        raise _UnreadableError(f"more than {PLAIN_LIMIT // 1024**2} MiB unpacked, and {IN_PARTS}")
     if not packed and not content.endswith(b"\n"):  # gzip ends with a checksum, a plain file has only this
         raise _UnreadableError("the last line does not end: the file may be cut off")
     return content.removeprefix(b"\xef\xbb\xbf")

@@ -3,8 +3,10 @@
 Rules:
 - what the ledger holds with the same digest is not loaded again; a part with another digest replaces;
 - a feed's batch is replaced as a whole, because its parts are cut by size; files are replaced one by one;
-- a version withdrawn from a feed goes, and dates before it are open again: one of them may hold the version before;
+- what a feed no longer has for a date goes from RAW, whether the ledger knows the date or not;
+- with a version withdrawn from a feed dates before it are open again: one of them may hold the version before;
 - an awaited file never replaces a loaded one, nor an older version of a file a newer one;
+- a file with keys of another one is faulty as a whole: see `overlap`;
 - what the extract found faulty is entered in the quarantine, and what it no longer found is cleared there;
 - nothing is written to RAW unless every staged part equals what the source counted.
 """
@@ -14,12 +16,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from etl import files, ledger, quarantine, statement
+from etl import files, ledger, overlap, quarantine, statement
 from etl.batch import Batch, Part
 from etl.dataset import Dataset, Drop, Feed
 from etl.error import LoadError
@@ -62,16 +64,16 @@ def load(connection: Any, *, dataset: Dataset, batch: Batch, database: str, rele
 
     Raises LoadError when what arrived differs from the source's totals; RAW is untouched then.
 
+    Files that share keys with others are not loaded but entered in the quarantine, which is then the result.
+
     Side effects: a temporary table in `<database>.OPS`, rows of the dataset's table, of the ledger and the quarantine.
     """
     with closing(connection.cursor()) as cursor:
         held = _held(cursor, dataset=dataset, batch=batch, database=database)
         due = parts_due(batch, held, dataset=dataset)
-        settlement = _settlement(cursor, dataset=dataset, batch=batch, database=database, kept=_sources_kept(held, due))
-        if due or settlement:
-            now = datetime.now(UTC).replace(tzinfo=None)
-            run = _Run(cursor, dataset, batch, database, release, now)
-            run.load(due=due, held=held, settlement=settlement)
+        run = _Run(cursor, dataset, batch, database, release, datetime.now(UTC).replace(tzinfo=None))
+        if due or run.settlement(due=due, held=held):
+            batch, due = run.load(due=due, held=held)
         named = {part: f"{part.logical_date}/{part.name}" for part in batch.parts}
         return LoadResult(
             loaded=tuple(named[part] for part in due if part.key),
@@ -122,17 +124,6 @@ def _sources_kept(held: Entries, due: Sequence[Part]) -> dict[quarantine.Place, 
     return {place: entry.source for place, entry in held.items() if entry.source and place not in replaced}
 
 
-def _settlement(
-    cursor: Any, *, dataset: Dataset, batch: Batch, database: str, kept: Mapping[quarantine.Place, str]
-) -> quarantine.Settlement:
-    if isinstance(dataset.source, Feed):  # a database hands out no malformed rows
-        return quarantine.Settlement(entered=(), cleared=())
-    entries = quarantine.read_open(
-        cursor, database=database, pipeline=batch.pipeline, since=batch.since, until=batch.logical_date
-    )
-    return quarantine.settle(batch, entries, kept=kept)
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """One load that has something to do."""
@@ -144,21 +135,41 @@ class _Run:
     release: str
     now: datetime
 
-    def load(self, *, due: Sequence[Part], held: Entries, settlement: quarantine.Settlement) -> None:
+    def settlement(self, *, due: Sequence[Part], held: Entries) -> quarantine.Settlement:
+        """Return what the batch changes of the quarantine when `due` are loaded."""
+        if isinstance(self.dataset.source, Feed):  # a database hands out no malformed rows
+            return quarantine.Settlement(entered=(), cleared=())
+        batch = self.batch
+        entries = quarantine.read_open(
+            self.cursor, database=self.database, pipeline=batch.pipeline, since=batch.since, until=batch.logical_date
+        )
+        return quarantine.settle(batch, entries, kept=_sources_kept(held, due))
+
+    def load(self, *, due: Sequence[Part], held: Entries) -> tuple[Batch, tuple[Part, ...]]:
+        """Return the batch with the files set aside that share keys with others, and the parts of it that were due."""
         with self._stage() as stage:
             self._fill(stage, due)
             loaded = self._verify(stage, due)
-            with self._transaction():
-                self._write(stage, due=due, held=held)
-                self._record(due=due, held=held, loaded=loaded)
-                quarantine.write(
-                    self.cursor,
-                    database=self.database,
-                    pipeline=self.batch.pipeline,
-                    settlement=settlement,
-                    release=self.release,
-                    now=self.now,
-                )
+            batch = self._without_overlaps(stage, due=due, held=held)
+            due = parts_due(batch, held, dataset=self.dataset)
+            replace(self, batch=batch)._commit(stage, due=due, held=held, loaded=loaded)
+        return batch, due
+
+    def _commit(self, stage: str, *, due: Sequence[Part], held: Entries, loaded: Mapping[Part, int]) -> None:
+        settlement = self.settlement(due=due, held=held)
+        if not due and not settlement:
+            return
+        with self._transaction():
+            self._write(stage, due=due, held=held)
+            self._record(due=due, held=held, loaded=loaded)
+            quarantine.write(
+                self.cursor,
+                database=self.database,
+                pipeline=self.batch.pipeline,
+                settlement=settlement,
+                release=self.release,
+                now=self.now,
+            )
 
     @contextmanager
     def _stage(self) -> Iterator[str]:
@@ -214,11 +225,24 @@ class _Run:
             raise LoadError("; ".join(findings) + "; nothing was loaded, run the extract again")
         return counts
 
+    def _without_overlaps(self, stage: str, *, due: Sequence[Part], held: Entries) -> Batch:
+        """Return the batch without the files that share keys with others; take their rows out of the stage."""
+        if isinstance(self.dataset.source, Feed) or not any(part.rows for part in due):
+            return self.batch
+        overlaps = overlap.read(self.cursor, dataset=self.dataset, database=self.database, stage=stage)
+        before = {part: held.get((part.logical_date, part.name)) for part in due}
+        replaced = {part: entry.source for part, entry in before.items() if entry and entry.source}
+        refused = overlap.refuse(due, overlaps, replaced=replaced)
+        if refused:
+            sources = tuple(part.source for part in refused)
+            self.cursor.execute(statement.discard_files(stage=stage, count=len(sources)), sources)
+        return overlap.set_aside(self.batch, refused, dataset=self.dataset)
+
     def _write(self, stage: str, *, due: Sequence[Part], held: Entries) -> None:
         """Change the dataset's table; inside the transaction."""
         match self.dataset.source:
             case Feed():
-                self._merge(stage, due=due, held=held)
+                self._merge(stage)
             case Drop():
                 before = (held.get((part.logical_date, part.name)) for part in due)
                 sources = {part.source for part in due if part.source} | {e.source for e in before if e and e.source}
@@ -229,18 +253,16 @@ class _Run:
                     )
                     self.cursor.execute(statement.insert(self.dataset, database=self.database, stage=stage))
 
-    def _merge(self, stage: str, *, due: Sequence[Part], held: Entries) -> None:
+    def _merge(self, stage: str) -> None:
+        """Replace the date's rows; a date that the ledger does not know may have some, of before it was reopened."""
         batch = self.batch
-        if any(day == batch.logical_date for day, _ in held):
-            self.cursor.execute(
-                statement.delete_withdrawn(self.dataset, database=self.database, stage=stage),
-                (batch.logical_date.isoformat(),),
-            )
-            withdrawn = self.cursor.rowcount
-            if (
-                self.dataset.feed.versioned and withdrawn
-            ):  # the version before counts again, and some date before has it
-                ledger.reopen(self.cursor, database=self.database, pipeline=batch.pipeline, before=batch.logical_date)
+        self.cursor.execute(
+            statement.delete_withdrawn(self.dataset, database=self.database, stage=stage),
+            (batch.logical_date.isoformat(),),
+        )
+        withdrawn = self.cursor.rowcount
+        if self.dataset.feed.versioned and withdrawn:  # the version before counts again, and some date before has it
+            ledger.reopen(self.cursor, database=self.database, pipeline=batch.pipeline, before=batch.logical_date)
         self.cursor.execute(statement.merge(self.dataset, database=self.database, stage=stage))
 
     def _record(self, *, due: Sequence[Part], held: Entries, loaded: Mapping[Part, int]) -> None:
@@ -253,7 +275,7 @@ class _Run:
             logical_date=self.batch.logical_date,
             parts=gone,
         )
-        entries = [self._entry(part, loaded=loaded[part]) for part in due]
+        entries = [self._entry(part, loaded=loaded.get(part, 0)) for part in due]
         ledger.write(self.cursor, database=self.database, entries=entries)
 
     def _entry(self, part: Part, *, loaded: int) -> ledger.Entry:

@@ -71,7 +71,7 @@ class Pipeline:
 class Build:
     """A dbt build that waits until the ledger holds every one of `datasets` for its logical date.
 
-    It also waits while more files of one are in quarantine than that tolerates.
+    It also waits while more files of one are missing, being in quarantine, than that tolerates.
     """
 
     dag_id: str

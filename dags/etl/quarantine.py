@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -137,13 +137,20 @@ def write(cursor: Any, *, database: str, pipeline: str, settlement: Settlement, 
         _enter(cursor, database=database, pipeline=pipeline, file=file, release=release, at=at)
 
 
-def judge(dataset: Dataset, entries: Iterable[Entry]) -> str | None:
-    """Return why builds must not use the dataset, None when they may. No side effects."""
-    whole = sorted(entry.source for entry in entries if entry.whole)
+def judge(dataset: Dataset, entries: Iterable[Entry], *, loaded: Container[Place]) -> str | None:
+    """Return why builds must not use the dataset, None when they may. No side effects.
+
+    A file is missing when RAW has none of its series and day; one whose name cannot be read may be any.
+
+    Args:
+        loaded: day and part of the files that RAW holds, in whichever version.
+    """
+    lacking = (entry for entry in entries if entry.whole and (entry.logical_date, entry.part) not in loaded)
+    missing = sorted({f"{one.part} of {one.logical_date}" if one.part else one.source for one in lacking})
     tolerated = dataset.drop.tolerance.files
-    if len(whole) <= tolerated:
+    if len(missing) <= tolerated:
         return None
-    return f"{len(whole)} files in quarantine, {tolerated} tolerated: {', '.join(whole)}"
+    return f"{len(missing)} files missing, {tolerated} tolerated: {', '.join(missing)}"
 
 
 def demand_empty(entries: Iterable[Entry], *, blocked: str | None) -> None:

@@ -95,6 +95,18 @@ def staged_totals(dataset: Dataset, *, stage: str) -> str:
     return f"SELECT _BATCH, COUNT(*), {total(dataset)} FROM ({rows(dataset, stage=stage)}) AS staged GROUP BY _BATCH"
 
 
+def shared_keys(dataset: Dataset, *, database: str, stage: str) -> str:
+    """Count the keys that each staged file shares with each other file: whether that one is loaded, or staged too."""
+    keys = ", ".join((SOURCE_FILE, *dataset.key))
+    same = " AND ".join(f"s.{name} = o.{name}" for name in dataset.key)
+    return (
+        f"WITH staged AS (SELECT DISTINCT {keys} FROM {stage}), others AS (SELECT {keys}, TRUE AS IS_LOADED "
+        f"FROM {target(dataset, database)} UNION ALL SELECT {keys}, FALSE AS IS_LOADED FROM staged) "
+        f"SELECT s.{SOURCE_FILE}, o.{SOURCE_FILE}, o.IS_LOADED, COUNT(*) FROM staged s JOIN others o "
+        f"ON {same} AND s.{SOURCE_FILE} <> o.{SOURCE_FILE} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+
+
 def merge(dataset: Dataset, *, database: str, stage: str) -> str:
     """Bring a feed's rows in; takes no parameters.
 
@@ -126,6 +138,11 @@ def delete_files(dataset: Dataset, *, database: str, count: int) -> str:
     """Delete the rows of `count` source files, given as parameters."""
     places = ", ".join("%s" for _ in range(count))
     return f"DELETE FROM {target(dataset, database)} WHERE {SOURCE_FILE} IN ({places})"
+
+
+def discard_files(*, stage: str, count: int) -> str:
+    """Delete the staged rows of `count` source files, given as parameters."""
+    return f"DELETE FROM {stage} WHERE {SOURCE_FILE} IN ({', '.join(['%s'] * count)})"
 
 
 def insert(dataset: Dataset, *, database: str, stage: str) -> str:

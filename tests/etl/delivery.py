@@ -32,11 +32,17 @@ class Sent:
     Attributes:
         counts: key and amount or rate of each line that counts; None when the whole file is faulty.
         faulty: True when it belongs into the quarantine.
+        good: the file without its faulty lines, when it has some.
     """
 
     body: bytes
     counts: tuple[tuple[str, Decimal], ...] | None
     faulty: bool = False
+    good: bytes | None = None
+
+    @property
+    def landed(self) -> bytes:
+        return self.body if self.good is None else self.good
 
 
 def name_of(series: str, day: date, version: int) -> str:
@@ -50,7 +56,7 @@ def written(series: str, day: date, lines: list[str]) -> bytes:
 
 
 def line_of(series: str, day: date, number: int, amount: Decimal) -> tuple[str, str]:
-    """Return the key and the text of a line; no two files share a key."""
+    """Return the key and the text of a line; none is of two series or days."""
     if series == "fx_rates":
         currency = ["USD", "CHF", "GBP"][number]
         return f"{day}/{currency}", f"{day},EUR,{currency},{amount:f}"
@@ -60,20 +66,23 @@ def line_of(series: str, day: date, number: int, amount: Decimal) -> tuple[str, 
 
 @st.composite
 def sent(draw: st.DrawFn, series: str, day: date) -> Sent:
-    """A file: sound, with a line twice, with faulty lines, or broken as a whole."""
+    """A file: sound, without lines, with a line twice, with faulty lines, or broken as a whole."""
     amounts = draw(st.lists(rates if series == "fx_rates" else cents, min_size=1, max_size=3))
     keyed = [line_of(series, day, number, amount) for number, amount in enumerate(amounts)]
     counts = tuple((key, amount) for (key, _), amount in zip(keyed, amounts, strict=True))
     lines = [text for _, text in keyed]
-    match draw(st.sampled_from(["sound"] * 4 + ["twice", "line", "cut", "header", "encoding", "empty"])):
+    match draw(st.sampled_from(["sound"] * 4 + ["none", "twice", "line", "cut", "header", "encoding", "empty"])):
         case "sound":
             return Sent(body=written(series, day, lines), counts=counts)
+        case "none":
+            return Sent(body=written(series, day, []), counts=())
         case "twice":
             return Sent(body=written(series, day, [*lines, lines[0]]), counts=counts)
         case "line":
             tolerated = SERIES[series].drop.tolerance.faulty_percent * (len(lines) + 1) >= 100
             body = written(series, day, [lines[0].replace(",", ";"), *lines])
-            return Sent(body=body, counts=counts if tolerated else None, faulty=True)
+            good = written(series, day, lines) if tolerated else None
+            return Sent(body=body, counts=counts if tolerated else None, faulty=True, good=good)
         case "cut":
             return Sent(body=written(series, day, lines)[:-1], counts=None, faulty=True)
         case "header":

@@ -52,6 +52,18 @@ class Pending:
     seen: dict[tuple[str, date, int], Sent]
 
 
+@dataclass(frozen=True)
+class Held:
+    """A file that counts for its series and day."""
+
+    version: int
+    file: Sent
+
+    @property
+    def keys(self) -> set[str]:
+        return {key for key, _ in self.file.counts or ()}
+
+
 @dataclass
 class World:
     """The servers the storm rages on."""
@@ -152,7 +164,7 @@ class Storm(RuleBasedStateMachine):
         self.world = world
         self.sent: dict[tuple[str, date, int], Sent] = {}
         self.booked: dict[tuple[str, datetime], Decimal] = {}
-        self.held: dict[tuple[str, date], tuple[int, tuple[tuple[str, Decimal], ...]]] = {}
+        self.held: dict[tuple[str, date], Held] = {}
 
     @initialize()
     def begin(self) -> None:
@@ -201,6 +213,16 @@ class Storm(RuleBasedStateMachine):
             self.world.s3.put_object(Bucket=SOURCES, Key=name_of(series, day, after), Body=file.body)
             self.sent[series, day, after] = file
 
+    @rule(data=st.data(), day=days, version=versions)
+    def deliver_as_another(self, data: st.DataObject, day: date, version: int) -> None:
+        """A file once more, under the name of another day or series of its dataset."""
+        if self.sent:
+            place = data.draw(st.sampled_from(sorted(self.sent)))
+            file, dataset = self.sent[place], SERIES[place[0]]
+            series = data.draw(st.sampled_from(sorted(one for one in SERIES if SERIES[one] is dataset)))
+            self.world.s3.put_object(Bucket=SOURCES, Key=name_of(series, day, version), Body=file.body)
+            self.sent[series, day, version] = file
+
     # the runs ----------------------------------------------------------------------------------------------------
 
     @rule(pipeline=pipelines, day=days)
@@ -243,18 +265,35 @@ class Storm(RuleBasedStateMachine):
             self._hold(run)
 
     def _hold(self, run: Pending) -> None:
-        """Note which files count now: of each day looked at the newest sound one, unless a newer one is held."""
+        """Note which files count now: of each day looked at the newest sound one, unless a newer one is held.
+
+        None that shares keys with one that stays, nor with one before it that comes too.
+        """
         since = date.min if run.day == FIRST else run.day - timedelta(days=LOOKBACK)
-        for series, dataset in SERIES.items():
-            if dataset is not run.dataset:
-                continue
-            for day in DAYS:
+        coming: dict[tuple[str, date], Held] = {}
+        for day in DAYS:
+            for series in (one for one in SERIES if SERIES[one] is run.dataset and since <= day <= run.day):
                 sound = [v for v in VERSIONS if (s := run.seen.get((series, day, v))) and s.counts is not None]
-                if not sound or not since <= day <= run.day:
-                    continue
-                held, counts = self.held.get((series, day), (0, ())), run.seen[series, day, sound[-1]].counts
-                if sound[-1] >= held[0]:
-                    self.held[series, day] = sound[-1], counts or ()
+                if sound and self._is_news(series, day, sound[-1], run.seen[series, day, sound[-1]]):
+                    coming[series, day] = Held(sound[-1], run.seen[series, day, sound[-1]])
+        while (doubled := self._doubled(coming)) is not None:
+            del coming[doubled]
+        self.held |= coming
+
+    def _is_news(self, series: str, day: date, version: int, file: Sent) -> bool:
+        held = self.held.get((series, day))
+        return held is None or (held.version <= version and held.file.landed != file.landed)
+
+    def _doubled(self, coming: dict[tuple[str, date], Held]) -> tuple[str, date] | None:
+        staying = {key for place, held in self.held.items() if place not in coming for key in held.keys}
+        for place, file in coming.items():
+            if staying & file.keys:
+                return place
+        for place, file in coming.items():
+            if staying & file.keys:
+                return place
+            staying |= file.keys
+        return None
 
     # what must hold -------------------------------------------------------------------------------------------------
 
@@ -274,8 +313,8 @@ class Storm(RuleBasedStateMachine):
             found = self.world.query(f"SELECT {key}, {value}, _BATCH FROM {statement.target(dataset, RAW)}")
             wanted = {
                 (line, amount, f"{dataset.pipeline}/{day}/{series}")
-                for (series, day), (_, counts) in self.held.items()
-                for line, amount in counts
+                for (series, day), held in self.held.items()
+                for line, amount in held.file.counts or ()
                 if SERIES[series] is dataset
             }
             assert sorted(found) == sorted(wanted)
@@ -285,8 +324,8 @@ class Storm(RuleBasedStateMachine):
             )
             sums = {
                 (part, day, len(counts), len(counts), sum(a for _, a in counts) if dataset is SETTLEMENTS else None)
-                for (part, day), (_, counts) in self.held.items()
-                if SERIES[part] is dataset
+                for (part, day), held in self.held.items()
+                if SERIES[part] is dataset and (counts := held.file.counts) is not None
             }
             assert set(entries) == sums
 
@@ -347,9 +386,12 @@ class Storm(RuleBasedStateMachine):
             for day in DAYS:
                 for version in reversed(VERSIONS):
                     file = self.sent.get((series, day, version))
-                    if file and file.faulty:
-                        wanted.add((name_of(series, day, version), file.counts is None))
-                    if file and file.counts is not None:
+                    if file is None:
+                        continue
+                    stays_out = file.counts is None or self._is_news(series, day, version, file)
+                    if file.faulty or stays_out:
+                        wanted.add((name_of(series, day, version), stays_out))
+                    if file.counts is not None:
                         break
         found = self.world.query(f"SELECT SOURCE, WHOLE_FILE FROM {RAW}.{quarantine.TABLE} WHERE CLEARED_AT IS NULL")
         assert set(found) == wanted

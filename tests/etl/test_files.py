@@ -34,5 +34,10 @@ def test_a_name_that_cannot_be_read_is_not_passed_over(key: str) -> None:
     assert (len(delivery.days), delivery.unreadable) == (1, (key,))
 
 
+def test_a_prefix_that_begins_with_another_s_is_a_misspelt_name_of_that_one() -> None:
+    delivery = pick(["fx/fx_rates_2_2026-03-01.csv"], series=RATES, since=None, until=NEXT)
+    assert delivery.unreadable == ("fx/fx_rates_2_2026-03-01.csv",)
+
+
 def test_a_key_says_its_version() -> None:
     assert [version_of(f"fx/fx_rates_2026-03-01{v}.csv") for v in ("", "_v2", "_v11")] == [1, 2, 11]

@@ -90,13 +90,13 @@ def test_a_file_that_is_not_what_it_should_be_is_refused_as_a_whole(body: bytes,
 def test_a_file_that_unpacks_beyond_the_limit_is_refused_before_it_fills_the_memory() -> None:
     bomb = gzip.compress(b"0" * 1024**2, mtime=0) * (inspection.PLAIN_LIMIT // 1024**2 + 1)
     (fault,) = inspect(bomb, dataset=LENIENT, name="f.csv.gz").faults
-    assert fault.reason == "more than 256 MiB unpacked: have it sent as several files"
+    assert fault.reason == f"more than 256 MiB unpacked, and {inspection.IN_PARTS}"
 
 
 @pytest.mark.parametrize("name", ["f.csv", "f.csv.gz"])
 def test_a_file_beyond_the_limit_as_it_is_is_not_even_unpacked(name: str) -> None:
     (fault,) = inspect(b"0" * (inspection.PLAIN_LIMIT + 1), dataset=LENIENT, name=name).faults
-    assert fault.reason == "more than 256 MiB: have it sent as several files"
+    assert fault.reason.startswith("more than 256 MiB, and a series is one file a day: have it sent in parts, each as")
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,22 @@ import pytest
 import snowflake.connector
 from etl import catalog, statement
 from etl.batch import NOTHING, Batch
-from etl.dataset import Dataset, Drop
+from etl.dataset import Dataset, Drop, FileSeries
 from etl.error import CheckError, LoadError
 from etl.ledger import TABLE, pipelines_loaded
 
 from tests.dbt.warehouse import ADMIN
-from tests.etl.conftest import DAY0, FIRST, HISTORY_DAYS, SOURCES, Platform, changed_source, delivered, withheld
+from tests.etl.conftest import (
+    DAY0,
+    FIRST,
+    HISTORY_DAYS,
+    SOURCES,
+    Platform,
+    changed_file,
+    changed_source,
+    delivered,
+    withheld,
+)
 
 SECOND = FIRST + timedelta(days=1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range((DAY0 - FIRST).days))
@@ -134,6 +144,27 @@ def test_withdrawing_a_correction_brings_back_what_it_corrected(platform: Platfo
         platform.check(dataset, DAYS[-1])
 
 
+def test_a_row_withdrawn_from_a_date_that_is_open_again_goes_with_its_rerun(platform: Platform) -> None:
+    dataset, key = catalog.CARD_TRANSACTIONS, "'T-withdrawn'"
+    copied = "card_id, customer_id, merchant_id, merchant_category, country, amount, currency, status, booked_at"
+    booked = (
+        f"INSERT INTO core.card_transactions SELECT id, {copied}, at::timestamp FROM (SELECT {copied} FROM "
+        f"core.card_transactions LIMIT 1) AS one, (VALUES ('T-corrected', '{FIRST}'), ('T-corrected', '{SECOND}'), "
+        f"({key}, '{FIRST}')) AS versions (id, at)"
+    )
+    with changed_source(platform, booked):
+        for day in DAYS:
+            platform.run(dataset, day)
+        for day, withdrawn in ((SECOND, "'T-corrected'"), (FIRST, key)):
+            with platform.source.transaction():
+                platform.source.execute(
+                    f"DELETE FROM core.card_transactions WHERE transaction_id = {withdrawn} AND updated_at = '{day}'"
+                )
+            platform.run(dataset, day)
+        platform.check(dataset, DAYS[-1])
+    assert not platform.query(f"SELECT 1 FROM {platform.raw}.CORE.CARD_TRANSACTIONS WHERE TRANSACTION_ID = {key}")
+
+
 def test_of_two_versions_of_one_moment_source_and_warehouse_take_the_same(platform: Platform) -> None:
     dataset = catalog.CARD_TRANSACTIONS
     doubled = (
@@ -214,6 +245,31 @@ def test_a_file_with_blank_lines_and_windows_line_ends_loads_as_any_other(platfo
         platform.run(dataset, SECOND)
         platform.check(dataset, SECOND)
         assert platform.entries(dataset)[(SECOND, "fx_rates")].loaded_rows == 5
+
+
+def test_parts_of_a_day_are_loaded_beside_each_other_as_series_of_their_own(platform: Platform) -> None:
+    drop = catalog.SETTLEMENT_FILES.drop
+    second = FileSeries("visa_2", "settlement/visa_2/visa_", ".csv.gz")
+    dataset = replace(catalog.SETTLEMENT_FILES, source=replace(drop, series=(*drop.series, second)))
+    key, other = (f"settlement/{folder}/visa_{FIRST}.csv.gz" for folder in ("visa", "visa_2"))
+    platform.run(catalog.SETTLEMENT_FILES, FIRST)
+    whole = [row[: len(dataset.names)] for row in platform.rows(dataset)]
+    first = changed_file(platform, key, lambda lines: lines[:4])
+    rest = changed_file(platform, key, lambda lines: [lines[0], *lines[4:]])
+    with delivered(platform, key, first), delivered(platform, other, rest):
+        result = platform.run(dataset, FIRST)
+        assert (set(result.loaded), result.quarantined) == ({f"{FIRST}/visa", f"{FIRST}/visa_2"}, ())
+        platform.check(dataset, FIRST)
+    assert [row[: len(dataset.names)] for row in platform.rows(dataset)] == whole
+
+
+def test_a_file_without_lines_is_loaded_and_checked_as_any_other(platform: Platform) -> None:
+    dataset, key = catalog.SETTLEMENT_FILES, f"settlement/visa/visa_{FIRST}.csv.gz"
+    with delivered(platform, key, gzip.compress(f"{dataset.header}\n".encode(), mtime=0)):
+        platform.run(dataset, FIRST)
+        platform.check(dataset, FIRST)
+        entry = platform.entries(dataset)[(FIRST, "visa")]
+        assert (entry.source, entry.loaded_rows, entry.source_amount) == (key, 0, Decimal("0.00"))
 
 
 def test_repeated_lines_of_a_file_count_once(platform: Platform) -> None:

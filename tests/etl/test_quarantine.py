@@ -246,7 +246,79 @@ def test_a_name_that_cannot_be_read_is_quarantined_and_the_run_goes_on(platform:
     assert is_quiet(platform, RATES, FIRST)
 
 
-def test_builds_wait_while_more_files_are_in_quarantine_than_the_dataset_tolerates(platform: Platform) -> None:
+def test_a_file_under_another_day_s_name_is_not_loaded_beside_the_first(platform: Platform) -> None:
+    key = visa(SECOND)
+    platform.run(SETTLEMENTS, FIRST)
+    lines = platform.entries(SETTLEMENTS)[(FIRST, "visa")].loaded_rows
+    with delivered(platform, key, body(platform, visa(FIRST))):
+        for loaded in ((f"{SECOND}/mastercard",), ()):  # nor by a rerun
+            result = platform.run(SETTLEMENTS, SECOND)
+            assert (result.loaded, result.quarantined) == (loaded, (key,))
+            platform.check(SETTLEMENTS, SECOND)
+            assert entered(platform) == [(key, True, lines, 0, False, None)]
+        assert told(platform) == [(key, None, None, f"{lines} of {lines} lines have keys of {visa(FIRST)}", None)]
+        assert key in complaint(platform, SETTLEMENTS, SECOND)
+        assert platform.entries(SETTLEMENTS)[(SECOND, "visa")].content_sha256 == NOTHING
+    assert platform.run(SETTLEMENTS, SECOND).loaded == (f"{SECOND}/visa",)
+    assert [row[4:] for row in entered(platform)] == [(True, key)]
+    platform.check(SETTLEMENTS, SECOND)
+
+
+def test_of_two_series_with_the_same_lines_in_one_run_the_first_counts_however_they_are_packed(
+    platform: Platform,
+) -> None:
+    key = visa(SECOND).replace("visa", "mastercard")
+    platform.run(SETTLEMENTS, FIRST)
+    turned = changed_file(platform, visa(SECOND), lambda lines: [lines[0], *reversed(lines[1:]), lines[-1]])
+    with delivered(platform, key, turned):
+        result = platform.run(SETTLEMENTS, SECOND)
+        assert (result.loaded, result.awaited) == ((f"{SECOND}/visa",), (f"{SECOND}/mastercard",))
+        assert f"lines have keys of {visa(SECOND)}" in complaint(platform, SETTLEMENTS, SECOND)
+        platform.check(SETTLEMENTS, SECOND)
+
+
+def test_a_file_that_repeats_lines_of_another_stays_out_when_the_other_is_corrected(platform: Platform) -> None:
+    platform.run(SETTLEMENTS, FIRST)
+    lines = platform.entries(SETTLEMENTS)[(FIRST, "visa")].loaded_rows
+    corrected = changed_file(platform, visa(FIRST), lambda lines: [lines[0], lines[1]])
+    with delivered(platform, visa(SECOND), body(platform, visa(FIRST))):
+        platform.run(SETTLEMENTS, SECOND)
+        with delivered(platform, visa(FIRST), corrected):
+            result = platform.run(SETTLEMENTS, SECOND)
+            assert (result.loaded, result.quarantined) == ((f"{FIRST}/visa",), (visa(SECOND),))
+            platform.check(SETTLEMENTS, SECOND)
+            assert f"1 of {lines} lines have keys of {visa(FIRST)}" in complaint(platform, SETTLEMENTS, SECOND)
+
+
+def test_files_that_came_under_each_other_s_names_change_places(platform: Platform) -> None:
+    bodies = [body(platform, visa(day)) for day in (FIRST, SECOND)]
+    with delivered(platform, visa(FIRST), bodies[1]), delivered(platform, visa(SECOND), bodies[0]):
+        platform.run(SETTLEMENTS, SECOND)
+    result = platform.run(SETTLEMENTS, SECOND)
+    assert (set(result.loaded), result.quarantined) == ({f"{FIRST}/visa", f"{SECOND}/visa"}, ())
+    platform.check(SETTLEMENTS, SECOND)
+    with delivered(platform, visa(FIRST), bodies[1]):  # and one alone does not
+        result = platform.run(SETTLEMENTS, SECOND)
+        assert (result.loaded, result.quarantined) == ((), (visa(FIRST),))
+        platform.check(SETTLEMENTS, SECOND)
+
+
+def test_of_a_file_with_lines_of_another_not_even_the_good_ones_are_loaded_and_all_is_told(platform: Platform) -> None:
+    key = rates(SECOND)
+    platform.run(RATES, FIRST)
+    with delivered(platform, key, body(platform, rates(FIRST)) + b"x\n"):
+        result = platform.run(RATES, SECOND)
+        assert (result.awaited, result.quarantined) == ((f"{SECOND}/fx_rates",), (key,))
+        platform.check(RATES, SECOND)
+    assert entered(platform) == [(key, True, 6, 1, False, None)]
+    assert [(row[1], row[3]) for row in sorted(told(platform), key=lambda row: row[1] or 0)] == [
+        (None, f"5 of 5 lines have keys of {rates(FIRST)}"),
+        (7, "1 fields, expected 4"),
+    ]
+    assert f"{key}: not loaded: 5 of 5 lines have keys of" in complaint(platform, RATES, SECOND)
+
+
+def test_builds_wait_while_more_files_are_missing_than_the_dataset_tolerates(platform: Platform) -> None:
     with ExitStack() as stack:
         stack.enter_context(delivered(platform, visa(SECOND), b""))
         platform.run(SETTLEMENTS, SECOND)
@@ -254,11 +326,38 @@ def test_builds_wait_while_more_files_are_in_quarantine_than_the_dataset_tolerat
         stack.enter_context(delivered(platform, visa(THIRD), b""))
         platform.run(SETTLEMENTS, THIRD)
         said = waiting(platform, SETTLEMENTS, RATES, day=THIRD)
-        assert said["settlement_files"].startswith("2 files in quarantine, 1 tolerated: settlement/visa/visa_")
+        assert said["settlement_files"] == f"2 files missing, 1 tolerated: visa of {SECOND}, visa of {THIRD}"
         assert said["fx_rates"] == "not loaded"
-        assert "Builds wait: 2 files in quarantine" in complaint(platform, SETTLEMENTS, THIRD)
+        assert "Builds wait: 2 files missing" in complaint(platform, SETTLEMENTS, THIRD)
     platform.run(SETTLEMENTS, THIRD)
     assert waiting(platform, SETTLEMENTS, day=THIRD) == {}
+
+
+def test_builds_do_not_wait_for_corrections_while_the_versions_before_them_are_loaded(platform: Platform) -> None:
+    with ExitStack() as stack:
+        for day in (SECOND, THIRD):
+            stack.enter_context(delivered(platform, visa(day).replace(".csv", "_v2.csv"), b""))
+            platform.run(SETTLEMENTS, day)
+        assert complaint(platform, SETTLEMENTS, THIRD).endswith("Everything else is loaded and used.")
+        assert waiting(platform, SETTLEMENTS, day=THIRD) == {}
+
+
+def test_a_day_of_which_every_version_is_faulty_is_one_file_missing(platform: Platform) -> None:
+    with ExitStack() as stack:
+        for version in ("", "_v2", "_v3"):
+            stack.enter_context(delivered(platform, visa(SECOND).replace(".csv", f"{version}.csv"), b""))
+        platform.run(SETTLEMENTS, SECOND)
+        assert len(entered(platform)) == 3
+        assert waiting(platform, SETTLEMENTS, day=SECOND) == {}
+
+
+def test_each_file_whose_name_cannot_be_read_may_be_one_that_is_missing(platform: Platform) -> None:
+    names = [f"settlement/visa/visa_2026-13-{n}.csv.gz" for n in ("01", "02")]
+    with delivered(platform, names[0], b""), delivered(platform, names[1], b""):
+        platform.run(SETTLEMENTS, SECOND)
+        assert waiting(platform, SETTLEMENTS, day=SECOND) == {
+            "settlement_files": f"2 files missing, 1 tolerated: {names[0]}, {names[1]}"
+        }
 
 
 def test_quarantine_ledger_and_rows_are_written_together_or_not_at_all(platform: Platform) -> None:
