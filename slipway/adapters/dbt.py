@@ -176,6 +176,8 @@ class DbtSlots:
     def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome:
         """Build again what was written to in the live slot, and all that descends from it, until that stands still.
 
+        A slot that an earlier catching up left incomplete is built anew first: its plan may have no build.
+
         Raises:
             StepFailed: a model or a data test failed, or the live slot does not come to rest; the slot stays
                 unpublished.
@@ -184,19 +186,20 @@ class DbtSlots:
         began, passes, built, copies = time.monotonic(), 0, 0, set[str]()
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
+            anew = self._build_incomplete(step, progress)
             while behind_now := self._behind(step):
                 self._refuse_restless(step, behind_now, waited_s=time.monotonic() - began)
                 passes += 1
                 progress(f"{len(behind_now)} relations of {step.follows} were written to since; pass {passes}")
                 done, copies_now = self._pass(step, behind_now, progress)
                 built, copies = built + done, copies | copies_now
+        said = f"{built} nodes and tests passed in {passes} pass(es)" if passes else "nothing was written meanwhile"
         return Outcome(
-            summary=f"{built} nodes and tests passed in {passes} pass(es)"
-            if passes
-            else "nothing was written meanwhile",
+            summary=f"built anew: {anew.summary}; then {said}" if anew else said,
             evidence={
                 "slot": step.slot,
                 "follows": step.follows,
+                "anew": anew.evidence if anew else None,
                 "passes": passes,
                 "passed": built,
                 "copied": sorted(copies),
@@ -204,6 +207,14 @@ class DbtSlots:
             },
             outside_s=time.monotonic() - began,
         )
+
+    def _build_incomplete(self, step: CatchUpSlot, progress: Progress) -> Outcome | None:
+        """Build the slot when it is not complete, from a clone of the live one if that is; None when it is complete."""
+        complete = self._facts.read().complete_slots
+        if step.slot in complete:
+            return None
+        clone_from = step.follows if step.follows in complete else None
+        return self.build(BuildSlot(slot=step.slot, release=step.release, clone_from=clone_from), progress)
 
     def _pass(self, step: CatchUpSlot, nodes: tuple[Node, ...], progress: Progress) -> tuple[int, set[str]]:
         """Build `nodes` and their descendants, and return how many passed and which snapshots were copied.

@@ -204,7 +204,10 @@ def test_a_manifest_of_another_dbt_or_schema_is_not_compared_with_and_everything
     small.manifests.put_dbt_manifest(LIVE, json.dumps(kept).encode())
 
 
-def test_a_catching_up_that_fails_leaves_a_slot_that_nobody_can_show(small: Small) -> None:
+def test_a_catching_up_that_fails_leaves_a_slot_that_nobody_can_show_and_the_next_one_builds_it_anew(
+    small: Small,
+) -> None:
+    """The plan of a slot that another deployment built has no build; it is the plan that is gone on with."""
     slots, raw = small.slots(), f"{small.place.database('RAW')}.PUBLIC.ORDERS"
     load(small, "(30, 20)")
     small.place.deployer.run(f"REVOKE SELECT ON TABLE {raw} FROM ROLE STAGING_TRANSFORMER")
@@ -213,3 +216,20 @@ def test_a_catching_up_that_fails_leaves_a_slot_that_nobody_can_show(small: Smal
     assert not slots.is_caught_up(STEP)
     with pytest.raises(StepFailed, match=f"slot {NEXT} was not built to its end"):
         slots.publish(PublishSlot(slot=NEXT, release=NEXT * 8, replaces=LIVE), lambda line: None)
+
+    small.place.deployer.run(f"GRANT SELECT ON TABLE {raw} TO ROLE STAGING_TRANSFORMER")
+    done = slots.catch_up(STEP, lambda line: None)
+    assert done.summary.startswith("built anew: ")
+    assert done.evidence["anew"]["cloned_from"] == LIVE
+    assert slots.is_caught_up(STEP)
+    assert total(small, NEXT) == total(small, LIVE)
+
+
+def test_a_slot_that_is_not_complete_is_built_though_nothing_was_written_meanwhile(small: Small) -> None:
+    slots, ops = small.slots(), small.place.database("OPS")
+    slots.catch_up(STEP, lambda line: None)
+    small.place.deployer.run(f"DELETE FROM {ops}.SLIPWAY.SLOTS WHERE SLOT = '{NEXT}'")
+    done = slots.catch_up(STEP, lambda line: None)
+    assert done.summary.endswith("; then nothing was written meanwhile")
+    assert slots.is_caught_up(STEP)
+    assert NEXT in small.place.facts.read().complete_slots
