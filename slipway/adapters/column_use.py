@@ -140,8 +140,15 @@ def _datasets(path: str, text: str) -> Iterator[Need]:
                 for one in ast.walk(call)
                 if isinstance(one, ast.Constant) and isinstance(one.value, str)
             )
-            technical = frozenset({"_BATCH", "_LOGICAL_DATE", "_LOADED_AT"})
-            yield Need(by=f"pipeline of {table}", schema=schema, relation=table, columns=words | technical)
+            yield Need(by=f"pipeline of {table}", schema=schema, relation=table, columns=words | _technical(given))
+
+
+def _technical(given: Mapping[str, ast.expr]) -> frozenset[str]:
+    """Return the columns that a load writes beside those its dataset declares; what is not fed has its file's name."""
+    source = given.get("source")
+    is_fed = isinstance(source, ast.Call) and isinstance(source.func, ast.Name) and source.func.id == "Feed"
+    marks = frozenset({"_BATCH", "_LOGICAL_DATE", "_LOADED_AT"})
+    return marks if is_fed else marks | {"SOURCE_FILE"}
 
 
 def _text(node: ast.expr) -> str | None:
