@@ -6,7 +6,8 @@ Rules:
   anew.
 - The slot keeps its name, because the DAGs of the version build into it. So readers are shown the clone, by the
   publisher's one swap; its tables are taken over into the slot, which nobody sees meanwhile; and a second swap shows
-  readers the slot again.
+  readers the slot again. Of what was compared nothing is built again: only views are, and no test runs that could keep
+  readers on the clone.
 - What was written to the slot since the clone was begun refuses the swap, and the clone is built anew. What a
   scheduled build writes in the moment after that look, its next run builds again; snapshots are never taken over.
 - Killed at any point, readers see one whole slot or the other. While tables are taken over the slot does not count as
@@ -25,12 +26,14 @@ from slipway.adapters.dbt_process import Order, run_to_end
 from slipway.adapters.grant import quoted
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
 from slipway.comparison import refusal
+from slipway.dbt_project import read_manifest
 from slipway.errors import StepFailed
+from slipway.node import made_by, nodes_in
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
 from slipway.step import AdoptModel, BuildSlot, CatchUpSlot, PublishSlot, RebuildModel
 
-VIEWS = "config.materialized:view"
+VIEWS = "config.materialized:view"  # as a word of its own: every view; behind a comma: those of what stands before it
 _NEITHER = ("--exclude-resource-type", "unit_test", "snapshot")  # they test code; they keep what cannot be had again
 
 
@@ -121,9 +124,10 @@ class ModelBackfills(DbtSlots):
     # ---- the parts of it
 
     def _compared(self, step: AdoptModel, progress: Progress) -> dict[str, Any]:
-        """Return the comparison of the clone with what readers see; what was built again may differ as what a changed
-        model explains."""
-        because = dict.fromkeys(step.relations, (f"the backfill of {step.request.model}",))
+        """Return the comparison of the clone with what readers see; what was built again, and views on it, may differ
+        as what a changed model explains."""
+        changed = (*step.relations, *self._views_on(step))
+        because = dict.fromkeys(changed, (f"the backfill of {step.request.model}",))
         found, _, queries = self._comparer.look(step.aside, step.slot, progress, because=because)
         if found.stopping:
             raise StepFailed(
@@ -132,6 +136,15 @@ class ModelBackfills(DbtSlots):
                 "config/policy.toml what is wanted, or: invoke backfill.cancel --env ENV",
             )
         return {**found.evidence(), **queries.evidence()}
+
+    def _views_on(self, step: AdoptModel) -> tuple[str, ...]:
+        """Return `LAYER.NAME` of the clone's views that show rows of what was built again."""
+        content = self._bucket.dbt_manifest(step.aside)
+        if content is None:
+            return ()
+        project, built = read_manifest(content, slot=step.aside), frozenset(step.relations)
+        views = made_by([node for node in nodes_in(content, step.aside) if not node.follows_data])
+        return tuple(view for view in views if project.made_from(view) & built)
 
     @property
     def _analytics(self) -> str:
@@ -203,8 +216,8 @@ class ModelBackfills(DbtSlots):
                 f"CREATE OR REPLACE TABLE {target} CLONE {source}",
                 f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
             )
-        again: Order = ("build", "--select", f"+{step.request.model}+", VIEWS, *_NEITHER)
-        self._dbt(step.slot, again, progress)  # to its end: readers see the clone, which is not to stay
+        views: Order = ("run", "--select", f"+{step.request.model}+,{VIEWS}")
+        self._dbt(step.slot, views, progress)  # to its end: readers see the clone, which is not to stay
         self._complete(step.slot, step.release, self._ground(step.slot))
         self._session.change(
             f"INSERT INTO {self._marks_table} (MARK, MODEL, SLOT, ADOPTED_AT) "
@@ -241,13 +254,16 @@ def _require_built(model: str, results: Sequence[Mapping[str, Any]]) -> None:
 def _runs_of(step: RebuildModel) -> Iterator[Order]:
     """Yield the arguments of each run of dbt that the build aside is made of.
 
-    A microbatch model is never built with `--full-refresh` for a stretch of time: dbt would throw its other rows away.
+    Every view is built, because what was cloned names the published slot. A microbatch model is never built with
+    `--full-refresh` for a stretch of time: dbt would throw its other rows away. What stands on it, and the tests of
+    that, come after it: before, they would find the rows that it is built again for.
+    https://docs.getdbt.com/reference/node-selection/set-operators
     """
     model = step.request.model
     if not step.is_microbatch:
         yield ("build", "--full-refresh", "--select", f"+{model}+", VIEWS, *_NEITHER)
         return
-    yield ("build", "--select", f"+{model}", VIEWS, "--exclude", model, *_NEITHER)
+    yield ("build", "--select", f"+{model}", VIEWS, "--exclude", f"{model}+", *_NEITHER)
     for first, behind in _stretches(step.request.since, step.request.until, step.request.chunk_days):
         yield ("run", "--select", model, "--event-time-start", f"{first}", "--event-time-end", f"{behind}")
     yield ("build", "--full-refresh", "--select", f"{model}+", "--exclude", model, *_NEITHER)

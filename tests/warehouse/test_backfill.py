@@ -54,8 +54,13 @@ MODELS = {
     "select id, happened_at, amount from {{ ref('stg_events') }}",
     "finance/agg_day.sql": "select happened_at::date as day, count(*) as events, sum(amount)::number(38, 2) as amount "
     "from {{ ref('fct_event') }} group by 1",
+    "finance/fct_view.sql": "{{ config(materialized='view') }} select id, amount from {{ ref('fct_event') }}",
     "customer/dim_one.sql": "select 1 as one",
     "customer/dim_view.sql": "{{ config(materialized='view') }} select one from {{ ref('dim_one') }}",
+}
+TESTS = {
+    f"no_debt_in_{model}.sql": f"select id from {{{{ ref('{model}') }}}} where amount < 0"
+    for model in ("stg_events", "fct_view")
 }
 
 
@@ -100,6 +105,9 @@ class Events:
             file = project / "models" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
+        (project / "tests").mkdir()
+        for name, text in TESTS.items():
+            (project / "tests" / name).write_text(text)
         (project / "macros").mkdir()
         shutil.copy(PROJECT / "dbt/macros/generate_schema_name.sql", project / "macros")
         shutil.copy(PROJECT / "dbt/profiles.yml", project)
@@ -267,6 +275,33 @@ def test_killed_anywhere_readers_see_one_whole_state_and_the_next_process_ends_i
         slots.adopt(adopt, lambda line: None)
     assert slots.is_rebuilt(rebuild)
     assert slots.is_adopted(adopt)
+    assert events.seen() == events.source()
+    assert events.is_tidy()
+
+
+def test_a_source_that_goes_bad_once_readers_see_the_clone_neither_reaches_the_slot_nor_keeps_them_there(
+    events: Events,
+) -> None:
+    events.add(3, 5)
+    compared, raw = events.source(), f"{events.place.database('RAW')}.FEED.EVENTS"
+    rebuild, adopt = events.steps("agg_day", 3, 3, after="gone bad")
+    with pytest.raises(Died):
+        both(events.slots(after="SWAP WITH"), rebuild, adopt)
+    events.add(3, -1)  # a data test finds it
+    try:
+        slots = events.slots()
+        slots.adopt(adopt, lambda line: None)
+        assert slots.is_adopted(adopt)
+        assert events.seen() == compared
+        assert events.is_tidy()
+    finally:
+        events.place.deployer.run(f"DELETE FROM {raw} WHERE AMOUNT < 0")
+
+
+def test_a_view_on_the_model_is_tested_once_its_days_are_built_again(events: Events) -> None:
+    fact = f"{events.place.database('ANALYTICS')}.FINANCE__{SLOT}.FCT_EVENT"
+    events.place.deployer.run(f"UPDATE {fact} SET AMOUNT = -10 WHERE ID = 1")  # what the backfill is to mend
+    backfill(events, events.steps("fct_event", 0, 0, after="mended"))
     assert events.seen() == events.source()
     assert events.is_tidy()
 
