@@ -115,6 +115,7 @@ class BackfillOperation(Operation):
             release=self.release.id,
             version=self.version.version,
             after=after,
+            rules=self.site.policy.comparison.digest,
         )
 
     def look_again(self, plan: Plan) -> tuple[Observation, Plan]:
@@ -124,8 +125,18 @@ class BackfillOperation(Operation):
         return self.observer.observe(infrastructure=False), plan.model_copy(update={"steps": left})
 
     def goes_on_with(self, plan: Plan) -> bool:
-        """Return whether an unfinished plan is of this very request, and nobody cancelled it."""
-        return request_of(plan) == self.request and self._cancelled(plan) is None
+        """Return whether an unfinished plan is of this very request, nobody cancelled it, and what it compares yet is
+        held to the thresholds it was approved with."""
+        return (
+            request_of(plan) == self.request
+            and self._cancelled(plan) is None
+            and not self._would_compare_by_others(plan)
+        )
+
+    def _would_compare_by_others(self, plan: Plan) -> bool:
+        rules = self.site.policy.comparison.digest
+        adoptions = [step for step in plan.steps if isinstance(step, AdoptModel)]
+        return any(step.rules != rules and not self.backfills.models.was_swapped_in(step) for step in adoptions)
 
     def _plan(self, seen: Observation, steps: tuple[Step, ...], after: str | None) -> Plan:
         return Plan(

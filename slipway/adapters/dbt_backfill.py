@@ -27,7 +27,7 @@ from slipway.adapters.grant import quoted
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
 from slipway.comparison import refusal
 from slipway.dbt_project import read_manifest
-from slipway.errors import StepFailed
+from slipway.errors import Differs, StepFailed
 from slipway.node import made_by, nodes_in
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
@@ -87,6 +87,10 @@ class ModelBackfills(DbtSlots):
             outside_s=time.monotonic() - began,
         )
 
+    def was_swapped_in(self, step: AdoptModel) -> bool:
+        """Return whether readers see the clone, or it was taken over; it was compared before, and is not again."""
+        return self._seen() == step.aside or self._is_taken_over(step.mark)
+
     def is_adopted(self, step: AdoptModel) -> bool:
         """Probe: the tables were taken over, readers see the slot again, and the clone is gone."""
         return (
@@ -99,12 +103,13 @@ class ModelBackfills(DbtSlots):
         """Compare, swap in, take over, swap back; goes on where an earlier process was.
 
         Raises:
-            StepFailed: the clone differs beyond the policy's thresholds, or readers see another slot than either.
+            Differs: the clone differs beyond the policy's thresholds; readers see what they saw.
+            StepFailed: readers see another slot than either, or the slot was written to since it was cloned.
         """
         began, compared = time.monotonic(), dict[str, Any]()
         with self._session.noting() as queries:
             if not self._is_taken_over(step.mark):
-                if self._seen() != step.aside:
+                if not self.was_swapped_in(step):
                     self._require_seen(step.slot)
                     progress(f"comparing {step.aside} with {step.slot}")
                     compared = self._compared(step, progress)
@@ -130,11 +135,13 @@ class ModelBackfills(DbtSlots):
         because = dict.fromkeys(changed, (f"the backfill of {step.request.model}",))
         found, _, queries = self._comparer.look(step.aside, step.slot, progress, because=because)
         if found.stopping:
-            raise StepFailed(
+            refused = Differs(
                 refusal(found),
-                fix=f"look: invoke dbt.compare --env ENV --slot {step.aside} --with {step.slot}; acknowledge in "
-                "config/policy.toml what is wanted, or: invoke backfill.cancel --env ENV",
+                fix=f"look: invoke dbt.compare --env ENV --slot {step.aside} --with {step.slot}; mend the data, or "
+                "acknowledge in config/policy.toml what is wanted, and plan again: invoke backfill.plan --env ENV",
             )
+            self._refuse_behind(step, cause=refused)
+            raise refused
         return {**found.evidence(), **queries.evidence()}
 
     def _views_on(self, step: AdoptModel) -> tuple[str, ...]:
@@ -154,13 +161,13 @@ class ModelBackfills(DbtSlots):
         """Return whether the slot that readers see was written to since its clone was begun."""
         return bool(self._behind(CatchUpSlot(slot=step.aside, release=step.release, follows=step.slot)))
 
-    def _refuse_behind(self, step: AdoptModel) -> None:
+    def _refuse_behind(self, step: AdoptModel, *, cause: Differs | None = None) -> None:
         if self._is_behind(step):
             raise StepFailed(
                 f"slot {step.slot} was written to since {step.aside} was cloned from it, by a scheduled build perhaps; "
                 "readers see what they saw",
                 fix="give the same command again: the clone is built anew",
-            )
+            ) from cause
 
     def _seen(self) -> str | None:
         live = self._facts.published()

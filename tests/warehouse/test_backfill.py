@@ -20,7 +20,7 @@ from slipway.adapters.dbt_backfill import ModelBackfills
 from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.snowflake import Session, SnowflakeFacts
 from slipway.backfill import model_steps
-from slipway.errors import ConfigurationError, StepFailed
+from slipway.errors import ConfigurationError, Differs
 from slipway.model import model_in
 from slipway.ports import Outcome
 from slipway.request import ModelRequest
@@ -157,7 +157,7 @@ class Events:
             model=model, since=BEGIN + timedelta(days=first), until=BEGIN + timedelta(days=last), chunk_days=2
         )
         found = model_in(json.loads(self.manifests.dbt_manifest(SLOT) or b"{}"), model)
-        return model_steps(request, found, slot=SLOT, release=SLOT * 8, version="v", after=after)
+        return model_steps(request, found, slot=SLOT, release=SLOT * 8, version="v", after=after, rules=RULES.digest)
 
     def seen(self) -> dict[int, tuple[int, int, int]]:
         """Return what readers see of each day: rows of the fact, and rows and amount of what is built from it."""
@@ -285,8 +285,10 @@ def test_a_source_that_goes_bad_once_readers_see_the_clone_neither_reaches_the_s
     events.add(3, 5)
     compared, raw = events.source(), f"{events.place.database('RAW')}.FEED.EVENTS"
     rebuild, adopt = events.steps("agg_day", 3, 3, after="gone bad")
+    assert not events.slots().was_swapped_in(adopt)
     with pytest.raises(Died):
         both(events.slots(after="SWAP WITH"), rebuild, adopt)
+    assert events.slots().was_swapped_in(adopt), "readers see it"
     events.add(3, -1)  # a data test finds it
     try:
         slots = events.slots()
@@ -316,7 +318,7 @@ def test_what_lost_rows_is_not_shown(events: Events) -> None:
     try:
         slots = events.slots()
         slots.rebuild(rebuild, lambda line: None)
-        with pytest.raises(StepFailed, match=r"FINANCE\.FCT_EVENT rows: \d+ -> \d+"):
+        with pytest.raises(Differs, match=r"FINANCE\.FCT_EVENT rows: \d+ -> \d+"):
             slots.adopt(adopt, lambda line: None)
         assert events.seen() == before
     finally:
