@@ -21,7 +21,7 @@ from slipway.model import model_in
 from slipway.observation import Observation
 from slipway.operation import Operation
 from slipway.plan import Plan, Purpose
-from slipway.ports import Effects
+from slipway.ports import Effects, Progress
 from slipway.release import Release, Version, short
 from slipway.request import DagRequest, ModelRequest
 from slipway.rollback import live_in
@@ -66,6 +66,7 @@ class BackfillOperation(Operation):
         models = self.slots(ModelBackfills)
         models.allow = self._allow
         self.backfills = LiveBackfills(AirflowBackfills(site.airflow, allow=self._allow_runs), models)
+        models.wait_for_builds = self._wait_for_builds
 
     def effects(self) -> Effects:
         """Return every port that changes something."""
@@ -180,6 +181,12 @@ class BackfillOperation(Operation):
                 f"{said} by {wish.by}: nothing more begins, and runs that had begun go on to their end",
                 fix=again if wish.wants == "pause" else None,
             )
+
+    def _wait_for_builds(self, mark: str, progress: Progress) -> None:
+        """Return once no scheduled run builds into the slot. Raises as `_allow`, and `StepFailed` when one is open for
+        longer than a build may take."""
+        limit_s = self.site.environment.timeouts.build_s
+        self.backfills.dags.wait_for_builds(progress, allow=lambda: self._allow(mark), limit_s=limit_s)
 
     def _allow_runs(self, step: BackfillDates) -> None:
         """As `_allow`. Side effects: what is interrupted is paused in Airflow too."""

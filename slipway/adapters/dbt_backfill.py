@@ -8,6 +8,7 @@ Rules:
   publisher's one swap; its tables are taken over into the slot, which nobody sees meanwhile; and a second swap shows
   readers the slot again. Of what was compared nothing is built again: only views are, and no test runs that could keep
   readers on the clone.
+- A scheduled run that builds into the slot is waited for: the two would write the same tables.
 - What was written to the slot since the clone was begun refuses the swap, and the clone is built anew. What a
   scheduled build writes in the moment after that look, its next run builds again; snapshots are never taken over.
 - Killed at any point, readers see one whole slot or the other. While tables are taken over the slot does not count as
@@ -41,6 +42,7 @@ class ModelBackfills(DbtSlots):
     """Builds models aside and takes them over."""
 
     allow: Callable[[str], None] = staticmethod(lambda mark: None)  # raises what must end a build
+    wait_for_builds: Callable[[str, Progress], None] = staticmethod(lambda mark, progress: None)  # scheduled ones
 
     def is_rebuilt(self, step: RebuildModel) -> bool:
         """Probe: the clone was built to the end with every test passed, and nothing was written to the slot since it
@@ -63,6 +65,7 @@ class ModelBackfills(DbtSlots):
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
             self._require_seen(step.slot)
             self._refuse_published(build)
+            self.wait_for_builds(step.mark, progress)
             self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
             moment = self._now()
             self._prepare(build, progress)
@@ -102,6 +105,8 @@ class ModelBackfills(DbtSlots):
     def adopt(self, step: AdoptModel, progress: Progress) -> Outcome:
         """Compare, swap in, take over, swap back; goes on where an earlier process was.
 
+        A run that builds into the slot is waited for before tables are taken over, or readers see the clone.
+
         Raises:
             Differs: the clone differs beyond the policy's thresholds; readers see what they saw.
             StepFailed: readers see another slot than either, or the slot was written to since it was cloned.
@@ -113,9 +118,12 @@ class ModelBackfills(DbtSlots):
                     self._require_seen(step.slot)
                     progress(f"comparing {step.aside} with {step.slot}")
                     compared = self._compared(step, progress)
+                    self.wait_for_builds(step.mark, progress)
                     self._refuse_behind(step)
                     show = PublishSlot(slot=step.aside, release=step.release, replaces=step.slot)
                     self._publisher.publish(show, progress)
+                else:
+                    self.wait_for_builds(step.mark, progress)
                 self._take_over(step, progress)
             if not self._publisher.is_published(self._back(step)):
                 self._publisher.publish(self._back(step), progress)

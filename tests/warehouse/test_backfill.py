@@ -22,7 +22,7 @@ from slipway.adapters.snowflake import Session, SnowflakeFacts
 from slipway.backfill import model_steps
 from slipway.errors import ConfigurationError, Differs
 from slipway.model import model_in
-from slipway.ports import Outcome
+from slipway.ports import Outcome, Progress
 from slipway.request import ModelRequest
 from slipway.step import AdoptModel, BuildSlot, RebuildModel
 from slipway.threshold import ComparisonRules
@@ -298,6 +298,19 @@ def test_a_source_that_goes_bad_once_readers_see_the_clone_neither_reaches_the_s
         assert events.is_tidy()
     finally:
         events.place.deployer.run(f"DELETE FROM {raw} WHERE AMOUNT < 0")
+
+
+def test_scheduled_builds_are_waited_for_before_the_clone_is_made_and_before_readers_see_it(events: Events) -> None:
+    slots, seen = events.slots(), list[tuple[bool, str | None]]()
+    rebuild, adopt = events.steps("agg_day", 0, 0, after="waited")
+
+    def wait(mark: str, progress: Progress) -> None:
+        shown, schemas = events.place.facts.published(), events.place.facts.schemas()
+        seen.append((f"FINANCE__{adopt.aside}" in schemas, shown.slot if shown else None))
+
+    slots.wait_for_builds = wait
+    both(slots, rebuild, adopt)
+    assert seen == [(False, SLOT), (True, SLOT)]
 
 
 def test_a_view_on_the_model_is_tested_once_its_days_are_built_again(events: Events) -> None:
