@@ -176,13 +176,31 @@ def steps_of(request: DagRequest, survey: DagSurvey, *, version: str, after: str
 
 
 def model_steps(
-    request: ModelRequest, model: Model, *, slot: str, release: str, version: str, after: str | None
+    request: ModelRequest,
+    model: Model,
+    *,
+    slot: str,
+    release: str,
+    version: str,
+    after: str | None,
+    rules: str,
 ) -> tuple[RebuildModel, AdoptModel]:
-    """Return the steps of a model's backfill: built aside, then compared and swapped in. No side effects."""
+    """Return the steps of a model's backfill: built aside, then compared and swapped in. No side effects.
+
+    Args:
+        rules: the digest of what the policy says of comparisons.
+    """
     mark = mark_of(request, version=version, after=after)
-    aside = mark[:SLOT_LENGTH].upper()
-    adopt = AdoptModel(request=request, slot=slot, aside=aside, release=release, relations=model.relations, mark=mark)
-    shared = adopt.model_dump(exclude={"kind", "request"})
+    adopt = AdoptModel(
+        request=request,
+        slot=slot,
+        aside=mark[:SLOT_LENGTH].upper(),
+        release=release,
+        relations=model.relations,
+        mark=mark,
+        rules=rules,
+    )
+    shared = adopt.model_dump(exclude={"kind", "request", "rules"})
     return RebuildModel(**shared, request=request, is_microbatch=model.is_microbatch), adopt
 
 

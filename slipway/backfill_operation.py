@@ -21,7 +21,7 @@ from slipway.model import model_in
 from slipway.observation import Observation
 from slipway.operation import Operation
 from slipway.plan import Plan, Purpose
-from slipway.ports import Effects
+from slipway.ports import Effects, Progress
 from slipway.release import Release, Version, short
 from slipway.request import DagRequest, ModelRequest
 from slipway.rollback import live_in
@@ -66,6 +66,7 @@ class BackfillOperation(Operation):
         models = self.slots(ModelBackfills)
         models.allow = self._allow
         self.backfills = LiveBackfills(AirflowBackfills(site.airflow, allow=self._allow_runs), models)
+        models.wait_for_builds = self._wait_for_builds
 
     def effects(self) -> Effects:
         """Return every port that changes something."""
@@ -115,6 +116,7 @@ class BackfillOperation(Operation):
             release=self.release.id,
             version=self.version.version,
             after=after,
+            rules=self.site.policy.comparison.digest,
         )
 
     def look_again(self, plan: Plan) -> tuple[Observation, Plan]:
@@ -124,8 +126,18 @@ class BackfillOperation(Operation):
         return self.observer.observe(infrastructure=False), plan.model_copy(update={"steps": left})
 
     def goes_on_with(self, plan: Plan) -> bool:
-        """Return whether an unfinished plan is of this very request, and nobody cancelled it."""
-        return request_of(plan) == self.request and self._cancelled(plan) is None
+        """Return whether an unfinished plan is of this very request, nobody cancelled it, and what it compares yet is
+        held to the thresholds it was approved with."""
+        return (
+            request_of(plan) == self.request
+            and self._cancelled(plan) is None
+            and not self._would_compare_by_others(plan)
+        )
+
+    def _would_compare_by_others(self, plan: Plan) -> bool:
+        rules = self.site.policy.comparison.digest
+        adoptions = [step for step in plan.steps if isinstance(step, AdoptModel)]
+        return any(step.rules != rules and not self.backfills.models.was_swapped_in(step) for step in adoptions)
 
     def _plan(self, seen: Observation, steps: tuple[Step, ...], after: str | None) -> Plan:
         return Plan(
@@ -169,6 +181,12 @@ class BackfillOperation(Operation):
                 f"{said} by {wish.by}: nothing more begins, and runs that had begun go on to their end",
                 fix=again if wish.wants == "pause" else None,
             )
+
+    def _wait_for_builds(self, mark: str, progress: Progress) -> None:
+        """Return once no scheduled run builds into the slot. Raises as `_allow`, and `StepFailed` when one is open for
+        longer than a build may take."""
+        limit_s = self.site.environment.timeouts.build_s
+        self.backfills.dags.wait_for_builds(progress, allow=lambda: self._allow(mark), limit_s=limit_s)
 
     def _allow_runs(self, step: BackfillDates) -> None:
         """As `_allow`. Side effects: what is interrupted is paused in Airflow too."""

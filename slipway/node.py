@@ -14,7 +14,9 @@ from slipway.slot import schema_in
 
 SCHEMA = "https://schemas.getdbt.com/dbt/manifest/v12.json"  # what the locked dbt writes; a test holds it to that
 Relation = tuple[str, str]  # layer and name, in upper case
+Source = tuple[str, str, str]  # database, schema and name, in upper case
 _FOLLOWING = frozenset({"table", "incremental", "snapshot"})  # that hold rows which come from the data
+_ROWLESS = frozenset({"view", "ephemeral"})  # that show the rows of what they stand on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,39 @@ def _node(name: str, node: Mapping[str, Any], layer: str) -> Node:
 def behind(nodes: Collection[Node], moved: Collection[Relation]) -> tuple[Node, ...]:
     """Return the nodes whose relation in the live slot was written to, when its rows come from the data."""
     return tuple(node for node in nodes if node.follows_data and node.relation in moved)
+
+
+def newcomers(nodes: Collection[Node], tables: Collection[Relation]) -> tuple[Node, ...]:
+    """Return the nodes whose rows come from the data and that the live slot has no table of: new, renamed, or a view
+    there. Nothing that is written to in the live slot tells that they are behind.
+
+    Args:
+        tables: of the live slot.
+    """
+    return tuple(node for node in nodes if node.follows_data and node.relation not in tables)
+
+
+def fed_by(nodes: Collection[Node], content: bytes, written: Collection[Source]) -> tuple[Node, ...]:
+    """Return those of a manifest's nodes that stand, directly or through what holds no rows, on sources written to."""
+    manifest = json.loads(content)
+    moved = {name for name, source in manifest.get("sources", {}).items() if _place(source) in written}
+    return tuple(node for node in nodes if moved & _stands_on(node.id, manifest["nodes"]))
+
+
+def _place(source: Mapping[str, Any]) -> Source:
+    return (str(source["database"]).upper(), str(source["schema"]).upper(), str(source["identifier"]).upper())
+
+
+def _stands_on(start: str, nodes: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the ids of what a node reads, up to the first on every way that holds rows."""
+    found, waiting = set[str](), [start]
+    while waiting:
+        for parent in nodes[waiting.pop()].get("depends_on", {}).get("nodes", ()):
+            if parent not in found:
+                found.add(parent)
+                if parent in nodes and nodes[parent]["config"].get("materialized") in _ROWLESS:
+                    waiting.append(parent)
+    return found
 
 
 def copied(nodes: Collection[Node], live: Collection[Node]) -> tuple[Node, ...]:

@@ -176,14 +176,16 @@ def is_compared_anew(plan: Plan, *, refused_by: str | None, rules: str) -> bool:
     """Return whether a deployment of the plan that stopped needs another plan because it compares slots.
 
     What was refused is not compared again as it is: it is built anew, or was acknowledged since. And nobody approved
-    the plan with other thresholds than its own. No side effects.
+    the plan with other thresholds than its own; whether that matters to a model's backfill, which readers may see
+    already, `BackfillOperation.goes_on_with` tells. No side effects.
 
     Args:
         refused_by: the class of the error that the deployment stopped with.
         rules: the digest of the thresholds as they are now.
     """
-    steps = [step for step in plan.steps if isinstance(step, CompareSlot)]
-    return bool(steps) and (refused_by == Differs.__name__ or any(step.rules != rules for step in steps))
+    compares = any(isinstance(step, CompareSlot | AdoptModel) for step in plan.steps)
+    others = any(isinstance(step, CompareSlot) and step.rules != rules for step in plan.steps)
+    return others or (compares and refused_by == Differs.__name__)
 
 
 def _apart_from(step: Step, before: Base, now: Base) -> tuple[Base, Base]:

@@ -144,6 +144,7 @@ class AdoptModel(Document):
     release: str
     relations: tuple[str, ...]
     mark: str
+    rules: str  # digest of the policy's thresholds and acknowledgements
 
 
 Step = Annotated[

@@ -33,6 +33,7 @@ HISTORY = 50  # runs that an estimate is made from
 NAMED = 400  # runs that the journal names one by one: an event has an end
 POLL_S = 1.0
 LOOKS = 15  # after so many it is asked again whether the DAG is paused
+BUILD_TAG = "kind:build"  # of the DAGs that have dbt build into the slot of their version: dags/etl/tags.py
 INITIAL = timedelta(minutes=2)  # that Airflow gives a backfill to have its runs made
 
 
@@ -122,6 +123,31 @@ class AirflowBackfills:
         """Return the backfill of a DAG that is not over, or None."""
         rows = self._airflow.rows("/backfills", "backfills", {"dag_id": dag_id, "order_by": "-id"})
         return next((one for one in map(AirflowBackfill.from_row, rows) if one.completed_at is None), None)
+
+    def open_builds(self) -> tuple[str, ...]:
+        """Return the DAGs that build into the slot of what is live and have a run queued or running, by id."""
+        rows = self._airflow.rows("/dags", "dags", {"order_by": "dag_id"})
+        builders = {row["dag_id"] for row in rows if BUILD_TAG in {tag["name"] for tag in row["tags"]}}
+        runs = self._airflow.open_runs() if builders else ()
+        return tuple(sorted({run.dag_id for run in runs} & builders))
+
+    def wait_for_builds(self, progress: Tell, *, allow: Callable[[], None], limit_s: float) -> None:
+        """Return once no run is open that builds into the slot of what is live.
+
+        Raises:
+            StepFailed: one is, for longer than the limit; what `allow`, which is asked at every look, raises.
+        """
+        began = time.monotonic()
+        while building := self.open_builds():
+            allow()
+            names = ", ".join(building)
+            if time.monotonic() - began > limit_s:
+                raise StepFailed(
+                    f"a run of {names} is queued or running: it builds into the slot that readers see",
+                    fix="invoke dags.status --env ENV; once it has ended, give the same command again",
+                )
+            progress(f"waiting for the run of {names}, which builds into the slot")
+            time.sleep(self._poll_s)
 
     def progress(self, step: BackfillDates) -> dict[str, Progress]:
         """Return how far each date of a step is."""

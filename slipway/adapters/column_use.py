@@ -25,7 +25,15 @@ from slipway.statement import bare
 RAW = "RAW_OF_SLIPWAY"  # stands for the migrated database, whatever it is called in an environment
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _TAGS = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 _EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_CONFIG = re.compile(r"\{\{-?\s*config\((?:(?!\}\}).)*\)\s*-?\}\}", re.DOTALL)
+# What stands for a relation or a setting of dbt, and what is the whole of a text: neither holds a column
+_NO_COLUMN = re.compile(
+    r"\{\{-?\s*(?:(?:ref|source|env_var)\([^(){}]*\)|this(?:\.\w+)*)\s*-?\}\}|(?<=')\{\{[^{}]*\}\}(?=')"
+)
+_SOURCE_CALL = re.compile(r"\bsource\(\s*['\"](\w+)['\"]\s*,\s*['\"](\w+)['\"]\s*\)")
+_OF_RAW = re.compile(rf"\b{RAW}\.(\w+)\.(\w+)")
 _SOURCE = re.compile(r"\{\{-?\s*source\(\s*['\"](\w+)['\"]\s*,\s*['\"](\w+)['\"]\s*\)\s*-?\}\}")
 _RAW_NAME = re.compile(r"\{\{-?\s*env_var\(\s*['\"]SLIPWAY_RAW_DATABASE['\"]\s*\)\s*-?\}\}")
 _ENDS = re.compile(r"^[ \t]*--[ \t]*slipway:[ \t]*ends[ \t]+rollbacks[ \t]*:[ \t]*\S", re.IGNORECASE | re.MULTILINE)
@@ -74,15 +82,23 @@ def needs_of_manifest(manifest: bytes, *, database: str) -> Iterator[Need]:
 
 
 def needs_of_model(by: str, text: str, sources: Mapping[tuple[str, str], tuple[str, str]]) -> Iterator[Need]:
-    """Yield what a dbt model needs whose text was not compiled; `sources` tell (source, name) -> (schema, relation)."""
-    named = [sources[found] for found in _SOURCE.findall(text) if found in sources]
+    """Yield what a dbt model needs whose text was not compiled; `sources` tell (source, name) -> (schema, relation).
+
+    A call of a macro, a variable or whatever else may put a column into the text has it need every column.
+    """
 
     def resolved(match: re.Match[str]) -> str:
         schema, relation = sources.get((match[1], match[2]), ("OTHER", "OTHER"))
         return f"{RAW}.{schema}.{relation}"
 
-    plain = _EXPRESSION.sub("SOMETHING", _RAW_NAME.sub(RAW, _SOURCE.sub(resolved, _TAGS.sub(" ", text))))
-    yield from _or_everything(by, plain, RAW, named)
+    plain = _RAW_NAME.sub(RAW, _SOURCE.sub(resolved, _CONFIG.sub(" ", _TAGS.sub(" ", text))))
+    plain = _NO_COLUMN.sub("SOMETHING", plain)
+    called = {sources[found] for found in _SOURCE_CALL.findall(_COMMENT.sub(" ", text)) if found in sources}
+    named = sorted(called | {(schema.upper(), relation.upper()) for schema, relation in _OF_RAW.findall(plain)})
+    if _EXPRESSION.search(plain):
+        yield from (Need(by=by, schema=schema, relation=relation) for schema, relation in named)
+    else:
+        yield from _or_everything(by, plain, RAW, named)
 
 
 def sources_in(files: Mapping[str, bytes]) -> dict[tuple[str, str], tuple[str, str]]:
@@ -124,8 +140,15 @@ def _datasets(path: str, text: str) -> Iterator[Need]:
                 for one in ast.walk(call)
                 if isinstance(one, ast.Constant) and isinstance(one.value, str)
             )
-            technical = frozenset({"_BATCH", "_LOGICAL_DATE", "_LOADED_AT"})
-            yield Need(by=f"pipeline of {table}", schema=schema, relation=table, columns=words | technical)
+            yield Need(by=f"pipeline of {table}", schema=schema, relation=table, columns=words | _technical(given))
+
+
+def _technical(given: Mapping[str, ast.expr]) -> frozenset[str]:
+    """Return the columns that a load writes beside those its dataset declares; what is not fed has its file's name."""
+    source = given.get("source")
+    is_fed = isinstance(source, ast.Call) and isinstance(source.func, ast.Name) and source.func.id == "Feed"
+    marks = frozenset({"_BATCH", "_LOGICAL_DATE", "_LOADED_AT"})
+    return marks if is_fed else marks | {"SOURCE_FILE"}
 
 
 def _text(node: ast.expr) -> str | None:

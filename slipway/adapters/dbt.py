@@ -13,7 +13,9 @@ Rules:
 - A build that failed begins anew. What it had built stands on rows as they were then, and no test has passed on them
   together with the rest: to go on would make a slot of two moments.
 - While a slot is built the live one goes on: pipelines build it. Whatever they wrote to since the clone is built again
-  in the new slot, with what descends from it, until the live one stands still.
+  in the new slot, with what descends from it, until the live one stands still. What is new in the slot is built again
+  when its sources were written to: once, and again with what the live one has got, so that loads alone keep nobody
+  waiting.
 https://docs.getdbt.com/reference/node-selection/state-selection
 """
 
@@ -39,7 +41,7 @@ from slipway.config import Environment
 from slipway.documents import canonical
 from slipway.errors import Differs, StepFailed
 from slipway.gate import Problem
-from slipway.node import Node, behind, copied, nodes_in, unfit
+from slipway.node import Node, Relation, behind, copied, fed_by, newcomers, nodes_in, unfit
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
 from slipway.step import BuildSlot, CatchUpSlot, CompareSlot, PublishSlot
@@ -166,15 +168,17 @@ class DbtSlots:
         return self._publisher.publish(step, progress)
 
     def is_caught_up(self, step: CatchUpSlot) -> bool:
-        """Probe of the catching up: the slot is complete, and nothing it has too was written to in the live one since
-        its clone, or the last catching up, began."""
+        """Probe of the catching up: the slot is complete, and since its clone, or the last catching up, began nothing
+        it has too was written to in the live one, and no source of what only it has."""
         live = self._facts.published()
         if live is not None and live.slot == step.slot:
             return True
-        return step.slot in self._facts.read().complete_slots and not self._behind(step)
+        return step.slot in self._facts.read().complete_slots and not self._due(step, is_first=True)
 
     def catch_up(self, step: CatchUpSlot, progress: Progress) -> Outcome:
         """Build again what was written to in the live slot, and all that descends from it, until that stands still.
+
+        A slot that an earlier catching up left incomplete is built anew first: its plan may have no build.
 
         Raises:
             StepFailed: a model or a data test failed, or the live slot does not come to rest; the slot stays
@@ -184,19 +188,20 @@ class DbtSlots:
         began, passes, built, copies = time.monotonic(), 0, 0, set[str]()
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
-            while behind_now := self._behind(step):
-                self._refuse_restless(step, behind_now, waited_s=time.monotonic() - began)
+            anew = self._build_incomplete(step, progress)
+            while due := self._due(step, is_first=not passes):
+                self._refuse_restless(step, due, waited_s=time.monotonic() - began)
                 passes += 1
-                progress(f"{len(behind_now)} relations of {step.follows} were written to since; pass {passes}")
-                done, copies_now = self._pass(step, behind_now, progress)
+                progress(f"{len(due)} relations lack what was written since; pass {passes}")
+                done, copies_now = self._pass(step, due, progress)
                 built, copies = built + done, copies | copies_now
+        said = f"{built} nodes and tests passed in {passes} pass(es)" if passes else "nothing was written meanwhile"
         return Outcome(
-            summary=f"{built} nodes and tests passed in {passes} pass(es)"
-            if passes
-            else "nothing was written meanwhile",
+            summary=f"built anew: {anew.summary}; then {said}" if anew else said,
             evidence={
                 "slot": step.slot,
                 "follows": step.follows,
+                "anew": anew.evidence if anew else None,
                 "passes": passes,
                 "passed": built,
                 "copied": sorted(copies),
@@ -204,6 +209,14 @@ class DbtSlots:
             },
             outside_s=time.monotonic() - began,
         )
+
+    def _build_incomplete(self, step: CatchUpSlot, progress: Progress) -> Outcome | None:
+        """Build the slot when it is not complete, from a clone of the live one if that is; None when it is complete."""
+        complete = self._facts.read().complete_slots
+        if step.slot in complete:
+            return None
+        clone_from = step.follows if step.follows in complete else None
+        return self.build(BuildSlot(slot=step.slot, release=step.release, clone_from=clone_from), progress)
 
     def _pass(self, step: CatchUpSlot, nodes: tuple[Node, ...], progress: Progress) -> tuple[int, set[str]]:
         """Build `nodes` and their descendants, and return how many passed and which snapshots were copied.
@@ -235,18 +248,50 @@ class DbtSlots:
             f"GRANT OWNERSHIP ON TABLE {target}.{quoted(name)} TO ROLE {role} COPY CURRENT GRANTS",
         )
 
+    def _due(self, step: CatchUpSlot, *, is_first: bool) -> tuple[Node, ...]:
+        """Return the nodes that a pass builds again; what is new in the slot is no reason for a second one."""
+        behind_now = self._behind(step)
+        if not (behind_now or is_first):
+            return ()
+        return tuple(dict.fromkeys((*behind_now, *self._newcomers_behind(step))))
+
     def _behind(self, step: CatchUpSlot) -> tuple[Node, ...]:
         """Return the nodes of the slot whose relation in the live one was written to since the slot's last moment."""
-        content = self._bucket.dbt_manifest(step.slot)
+        content, warehouse = self._bucket.dbt_manifest(step.slot), self._environment.warehouse
         suffix = schema_in("", step.follows)
         rows = self._session.rows(
-            f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {self._environment.warehouse.analytics_database}."
-            "INFORMATION_SCHEMA.TABLES WHERE ENDSWITH(TABLE_SCHEMA, %s) AND LAST_ALTERED >= "
-            f"(SELECT COALESCE(MAX(SINCE), TO_TIMESTAMP_LTZ(0)) FROM {self._moments_table} WHERE SLOT = %s)",
+            f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {warehouse.analytics_database}.INFORMATION_SCHEMA.TABLES "
+            f"WHERE ENDSWITH(TABLE_SCHEMA, %s) AND {self._is_since}",
             [suffix, step.slot],
         )
-        moved = {(str(schema).removesuffix(suffix).upper(), str(name).upper()) for schema, name in rows}
-        return behind(nodes_in(content, step.slot), moved) if content else ()
+        return behind(nodes_in(content, step.slot), _in_layers(rows, suffix)) if content else ()
+
+    def _newcomers_behind(self, step: CatchUpSlot) -> tuple[Node, ...]:
+        """Return the nodes that the live slot has no table of and whose sources in the raw database were written to
+        since the slot's last moment. What names that database without a source is not seen."""
+        content, warehouse = self._bucket.dbt_manifest(step.slot), self._environment.warehouse
+        suffix = schema_in("", step.follows)
+        tables = self._session.rows(
+            f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {warehouse.analytics_database}.INFORMATION_SCHEMA.TABLES "
+            "WHERE ENDSWITH(TABLE_SCHEMA, %s) AND TABLE_TYPE <> 'VIEW'",
+            [suffix],
+        )
+        fresh = newcomers(nodes_in(content, step.slot), _in_layers(tables, suffix)) if content else ()
+        if not content or not fresh:
+            return ()
+        rows = self._session.rows(
+            f"SELECT TABLE_SCHEMA, TABLE_NAME FROM {warehouse.raw_database}.INFORMATION_SCHEMA.TABLES "
+            f"WHERE {self._is_since}",
+            [step.slot],
+        )
+        raw = warehouse.raw_database.upper()
+        return fed_by(fresh, content, {(raw, str(schema).upper(), str(name).upper()) for schema, name in rows})
+
+    @property
+    def _is_since(self) -> str:
+        """The condition that a relation was written to since a slot's last moment; the slot is its parameter."""
+        last = f"SELECT COALESCE(MAX(SINCE), TO_TIMESTAMP_LTZ(0)) FROM {self._moments_table} WHERE SLOT = %s"
+        return f"LAST_ALTERED >= ({last})"
 
     def _refuse_restless(self, step: CatchUpSlot, nodes: tuple[Node, ...], *, waited_s: float) -> None:
         if waited_s > self._environment.timeouts.build_s:
@@ -420,6 +465,11 @@ def _selection(state: Path | None) -> list[str]:
     if state is None:
         return ["--full-refresh"]
     return ["--full-refresh", "--select", "state:modified+", "config.materialized:view", "--state", str(state)]
+
+
+def _in_layers(rows: Collection[tuple[Any, ...]], suffix: str) -> set[Relation]:
+    """Return layer and name of a slot's relations, given schema and name."""
+    return {(str(schema).removesuffix(suffix).upper(), str(name).upper()) for schema, name in rows}
 
 
 def _passed(results: Collection[Mapping[str, Any]]) -> int:

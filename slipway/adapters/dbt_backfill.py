@@ -6,7 +6,9 @@ Rules:
   anew.
 - The slot keeps its name, because the DAGs of the version build into it. So readers are shown the clone, by the
   publisher's one swap; its tables are taken over into the slot, which nobody sees meanwhile; and a second swap shows
-  readers the slot again.
+  readers the slot again. Of what was compared nothing is built again: only views are, and no test runs that could keep
+  readers on the clone.
+- A scheduled run that builds into the slot is waited for: the two would write the same tables.
 - What was written to the slot since the clone was begun refuses the swap, and the clone is built anew. What a
   scheduled build writes in the moment after that look, its next run builds again; snapshots are never taken over.
 - Killed at any point, readers see one whole slot or the other. While tables are taken over the slot does not count as
@@ -25,12 +27,14 @@ from slipway.adapters.dbt_process import Order, run_to_end
 from slipway.adapters.grant import quoted
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
 from slipway.comparison import refusal
-from slipway.errors import StepFailed
+from slipway.dbt_project import read_manifest
+from slipway.errors import Differs, StepFailed
+from slipway.node import made_by, nodes_in
 from slipway.ports import Outcome, Progress
 from slipway.slot import layers_among, schema_in
 from slipway.step import AdoptModel, BuildSlot, CatchUpSlot, PublishSlot, RebuildModel
 
-VIEWS = "config.materialized:view"
+VIEWS = "config.materialized:view"  # as a word of its own: every view; behind a comma: those of what stands before it
 _NEITHER = ("--exclude-resource-type", "unit_test", "snapshot")  # they test code; they keep what cannot be had again
 
 
@@ -38,6 +42,7 @@ class ModelBackfills(DbtSlots):
     """Builds models aside and takes them over."""
 
     allow: Callable[[str], None] = staticmethod(lambda mark: None)  # raises what must end a build
+    wait_for_builds: Callable[[str, Progress], None] = staticmethod(lambda mark, progress: None)  # scheduled ones
 
     def is_rebuilt(self, step: RebuildModel) -> bool:
         """Probe: the clone was built to the end with every test passed, and nothing was written to the slot since it
@@ -60,6 +65,7 @@ class ModelBackfills(DbtSlots):
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
             self._require_seen(step.slot)
             self._refuse_published(build)
+            self.wait_for_builds(step.mark, progress)
             self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.aside])
             moment = self._now()
             self._prepare(build, progress)
@@ -84,6 +90,10 @@ class ModelBackfills(DbtSlots):
             outside_s=time.monotonic() - began,
         )
 
+    def was_swapped_in(self, step: AdoptModel) -> bool:
+        """Return whether readers see the clone, or it was taken over; it was compared before, and is not again."""
+        return self._seen() == step.aside or self._is_taken_over(step.mark)
+
     def is_adopted(self, step: AdoptModel) -> bool:
         """Probe: the tables were taken over, readers see the slot again, and the clone is gone."""
         return (
@@ -95,19 +105,25 @@ class ModelBackfills(DbtSlots):
     def adopt(self, step: AdoptModel, progress: Progress) -> Outcome:
         """Compare, swap in, take over, swap back; goes on where an earlier process was.
 
+        A run that builds into the slot is waited for before tables are taken over, or readers see the clone.
+
         Raises:
-            StepFailed: the clone differs beyond the policy's thresholds, or readers see another slot than either.
+            Differs: the clone differs beyond the policy's thresholds; readers see what they saw.
+            StepFailed: readers see another slot than either, or the slot was written to since it was cloned.
         """
         began, compared = time.monotonic(), dict[str, Any]()
         with self._session.noting() as queries:
             if not self._is_taken_over(step.mark):
-                if self._seen() != step.aside:
+                if not self.was_swapped_in(step):
                     self._require_seen(step.slot)
                     progress(f"comparing {step.aside} with {step.slot}")
                     compared = self._compared(step, progress)
+                    self.wait_for_builds(step.mark, progress)
                     self._refuse_behind(step)
                     show = PublishSlot(slot=step.aside, release=step.release, replaces=step.slot)
                     self._publisher.publish(show, progress)
+                else:
+                    self.wait_for_builds(step.mark, progress)
                 self._take_over(step, progress)
             if not self._publisher.is_published(self._back(step)):
                 self._publisher.publish(self._back(step), progress)
@@ -121,17 +137,29 @@ class ModelBackfills(DbtSlots):
     # ---- the parts of it
 
     def _compared(self, step: AdoptModel, progress: Progress) -> dict[str, Any]:
-        """Return the comparison of the clone with what readers see; what was built again may differ as what a changed
-        model explains."""
-        because = dict.fromkeys(step.relations, (f"the backfill of {step.request.model}",))
+        """Return the comparison of the clone with what readers see; what was built again, and views on it, may differ
+        as what a changed model explains."""
+        changed = (*step.relations, *self._views_on(step))
+        because = dict.fromkeys(changed, (f"the backfill of {step.request.model}",))
         found, _, queries = self._comparer.look(step.aside, step.slot, progress, because=because)
         if found.stopping:
-            raise StepFailed(
+            refused = Differs(
                 refusal(found),
-                fix=f"look: invoke dbt.compare --env ENV --slot {step.aside} --with {step.slot}; acknowledge in "
-                "config/policy.toml what is wanted, or: invoke backfill.cancel --env ENV",
+                fix=f"look: invoke dbt.compare --env ENV --slot {step.aside} --with {step.slot}; mend the data, or "
+                "acknowledge in config/policy.toml what is wanted, and plan again: invoke backfill.plan --env ENV",
             )
+            self._refuse_behind(step, cause=refused)
+            raise refused
         return {**found.evidence(), **queries.evidence()}
+
+    def _views_on(self, step: AdoptModel) -> tuple[str, ...]:
+        """Return `LAYER.NAME` of the clone's views that show rows of what was built again."""
+        content = self._bucket.dbt_manifest(step.aside)
+        if content is None:
+            return ()
+        project, built = read_manifest(content, slot=step.aside), frozenset(step.relations)
+        views = made_by([node for node in nodes_in(content, step.aside) if not node.follows_data])
+        return tuple(view for view in views if project.made_from(view) & built)
 
     @property
     def _analytics(self) -> str:
@@ -141,13 +169,13 @@ class ModelBackfills(DbtSlots):
         """Return whether the slot that readers see was written to since its clone was begun."""
         return bool(self._behind(CatchUpSlot(slot=step.aside, release=step.release, follows=step.slot)))
 
-    def _refuse_behind(self, step: AdoptModel) -> None:
+    def _refuse_behind(self, step: AdoptModel, *, cause: Differs | None = None) -> None:
         if self._is_behind(step):
             raise StepFailed(
                 f"slot {step.slot} was written to since {step.aside} was cloned from it, by a scheduled build perhaps; "
                 "readers see what they saw",
                 fix="give the same command again: the clone is built anew",
-            )
+            ) from cause
 
     def _seen(self) -> str | None:
         live = self._facts.published()
@@ -203,8 +231,8 @@ class ModelBackfills(DbtSlots):
                 f"CREATE OR REPLACE TABLE {target} CLONE {source}",
                 f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
             )
-        again: Order = ("build", "--select", f"+{step.request.model}+", VIEWS, *_NEITHER)
-        self._dbt(step.slot, again, progress)  # to its end: readers see the clone, which is not to stay
+        views: Order = ("run", "--select", f"+{step.request.model}+,{VIEWS}")
+        self._dbt(step.slot, views, progress)  # to its end: readers see the clone, which is not to stay
         self._complete(step.slot, step.release, self._ground(step.slot))
         self._session.change(
             f"INSERT INTO {self._marks_table} (MARK, MODEL, SLOT, ADOPTED_AT) "
@@ -241,13 +269,16 @@ def _require_built(model: str, results: Sequence[Mapping[str, Any]]) -> None:
 def _runs_of(step: RebuildModel) -> Iterator[Order]:
     """Yield the arguments of each run of dbt that the build aside is made of.
 
-    A microbatch model is never built with `--full-refresh` for a stretch of time: dbt would throw its other rows away.
+    Every view is built, because what was cloned names the published slot. A microbatch model is never built with
+    `--full-refresh` for a stretch of time: dbt would throw its other rows away. What stands on it, and the tests of
+    that, come after it: before, they would find the rows that it is built again for.
+    https://docs.getdbt.com/reference/node-selection/set-operators
     """
     model = step.request.model
     if not step.is_microbatch:
         yield ("build", "--full-refresh", "--select", f"+{model}+", VIEWS, *_NEITHER)
         return
-    yield ("build", "--select", f"+{model}", VIEWS, "--exclude", model, *_NEITHER)
+    yield ("build", "--select", f"+{model}", VIEWS, "--exclude", f"{model}+", *_NEITHER)
     for first, behind in _stretches(step.request.since, step.request.until, step.request.chunk_days):
         yield ("run", "--select", model, "--event-time-start", f"{first}", "--event-time-end", f"{behind}")
     yield ("build", "--full-refresh", "--select", f"{model}+", "--exclude", model, *_NEITHER)

@@ -100,18 +100,38 @@ def manifest(**node: object) -> bytes:
     [
         ({"compiled_code": "select id from RAW.CORE.T"}, frozenset({"ID"})),
         ({"compiled_code": "select ((("}, None),
+        ({"raw_code": "{{ config(tags=['a']) }} select id from {{ source('core', 't') }}"}, frozenset({"ID"})),
         (
-            {"raw_code": "select id from {{ source('core', 't') }} where {{ macro() }} > 1"},
-            frozenset({"ID", "SOMETHING"}),
+            {"raw_code": "select id from {{ source('core', 't') }} join {{ ref('x') }} using (id) where a = '{{ v }}'"},
+            frozenset({"ID", "A"}),
         ),
+        ({"raw_code": "select id from {{ source('core', 't') }} where {{ to_eur('note') }} > 1"}, None),
+        ({"raw_code": "select {{ var('columns') }} from {{ source('core', 't') }}"}, None),
+        ({"raw_code": "{{ union(source('core', 't'), ref('x')) }}"}, None),
+        ({"raw_code": "{% set t = source('core', 't') %} select id from {{ t }}"}, None),
         ({"raw_code": "select {{ columns() from {{ source('core', 't') }}"}, None),
     ],
-    ids=["compiled", "unreadable", "raw", "raw and unreadable"],
+    ids=[
+        "compiled",
+        "unreadable",
+        "raw",
+        "raw, beside a relation and a text",
+        "raw with a macro",
+        "raw with a variable",
+        "raw, nothing but a macro",
+        "raw, by another name",
+        "raw and unreadable",
+    ],
 )
 def test_a_node_of_a_manifest_needs_what_its_code_says_or_everything(node, columns) -> None:  # type: ignore[no-untyped-def]
     assert list(needs_of_manifest(manifest(**node), database="RAW")) == [
         Need(by="model stg", schema="CORE", relation="T", columns=columns)
     ]
+
+
+def test_a_model_that_was_not_compiled_needs_every_column_of_what_it_names_itself_once_a_macro_is_called() -> None:
+    text = "select {{ columns() }} from {{ env_var('SLIPWAY_RAW_DATABASE') }}.core.t"
+    assert list(needs_of_model("m", text, {})) == [Need(by="m", schema="CORE", relation="T")]
 
 
 def test_a_model_that_was_not_compiled_may_name_the_database_itself() -> None:
@@ -143,6 +163,8 @@ def test_every_source_of_this_project_is_needed_by_a_model_and_every_column_of_i
         (("CORE", "CARD_TRANSACTIONS"), "COUNTRY", True),
         (("CORE", "CARD_TRANSACTIONS"), "_BATCH", True),
         (("CORE", "CARD_TRANSACTIONS"), "RATE", False),  # another dataset of the same file has it
+        (("CORE", "CARD_TRANSACTIONS"), "SOURCE_FILE", False),  # a table is its source
+        (("CARDS", "SETTLEMENTS"), "SOURCE_FILE", True),
         (("CORE", "CARD_TRANSACTIONS"), None, True),
         (("OPS", "LOAD_LEDGER"), "CONTENT_SHA256", True),
         (("OPS", "LOAD_LEDGER"), "NOBODY_READS_THIS", False),

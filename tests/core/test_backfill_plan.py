@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from slipway import engine
 from slipway.backfill import model_steps
+from slipway.backfill_operation import BackfillOperation
 from slipway.deployment import Deployment, fold
 from slipway.errors import StepFailed
 from slipway.model import Model
 from slipway.observation import Observation, Published
-from slipway.plan import Plan, moved_by_others
+from slipway.plan import Plan, is_compared_anew, moved_by_others
 from slipway.policy import LaneRule
 from slipway.ports import Effects, Outcome, Progress
 from slipway.request import DagRequest, ModelRequest
 from slipway.step import AdoptModel, BackfillDates, RebuildModel, Step, StepKind, is_reversible, summarise
+from slipway.threshold import ComparisonRules
 from tests.core.conftest import (
     MemoryEnvironment,
     case_of,
@@ -32,6 +35,7 @@ from tests.ports.memory import MemoryJournal, MemoryLease
 
 RELEASE = release_of()
 SLOT, ASIDE = RELEASE.slot, "FFFF0001"
+RULES = ComparisonRules()
 DAYS = {"since": date(2026, 10, 1), "until": date(2026, 10, 14)}
 
 
@@ -84,7 +88,13 @@ def dag_steps() -> tuple[BackfillDates, ...]:
 def steps_of_model() -> tuple[RebuildModel, AdoptModel]:
     model = Model(name="fct", is_microbatch=True, relations=("FINANCE.FCT",))
     rebuild, adopt = model_steps(
-        ModelRequest(model="fct", **DAYS), model, slot=SLOT, release=RELEASE.id, version="v", after=None
+        ModelRequest(model="fct", **DAYS),
+        model,
+        slot=SLOT,
+        release=RELEASE.id,
+        version="v",
+        after=None,
+        rules=RULES.digest,
     )
     return rebuild.model_copy(update={"aside": ASIDE}), adopt.model_copy(update={"aside": ASIDE})
 
@@ -182,6 +192,34 @@ def test_what_a_models_backfill_leaves_when_it_dies_is_its_own_work_and_nothing_
     live.published = Published(slot=published, release=RELEASE.id)
     live.complete = complete
     assert bool(moved_by_others(plan, live.observe(infrastructure=False).base, begun=begun)) is said
+
+
+def test_a_models_backfill_that_was_refused_is_not_compared_again_as_it_is(live: MemoryEnvironment) -> None:
+    plan = plan_with(steps_of_model(), live.observe())
+    assert is_compared_anew(plan, refused_by="Differs", rules=RULES.digest)
+    assert not is_compared_anew(plan, refused_by="StepFailed", rules=RULES.digest)
+    assert not is_compared_anew(plan_with(dag_steps(), live.observe()), refused_by="Differs", rules=RULES.digest)
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_shown", "goes_on"),
+    [
+        (RULES, False, True),
+        (ComparisonRules(rows_percent=99), False, False),
+        (ComparisonRules(rows_percent=99), True, True),  # readers see it already: it must come to its end
+    ],
+)
+def test_a_models_backfill_goes_on_by_the_thresholds_of_its_plan_alone_until_it_is_compared(
+    rules: ComparisonRules, is_shown: bool, goes_on: bool, live: MemoryEnvironment
+) -> None:
+    plan = plan_with(steps_of_model(), live.observe())
+    operation: Any = object.__new__(BackfillOperation)
+    operation.request = ModelRequest(model="fct", **DAYS)
+    operation.site = SimpleNamespace(
+        policy=SimpleNamespace(comparison=rules), bucket=SimpleNamespace(stored=lambda key: None)
+    )
+    operation.backfills = SimpleNamespace(models=SimpleNamespace(was_swapped_in=lambda step: is_shown))
+    assert operation.goes_on_with(plan) is goes_on
 
 
 def test_a_plan_of_a_backfill_says_what_it_runs_and_round_trips(live: MemoryEnvironment) -> None:

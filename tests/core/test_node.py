@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slipway.node import SCHEMA, behind, copied, made_by, nodes_in, orphans, unfit
+from slipway.node import SCHEMA, behind, copied, fed_by, made_by, newcomers, nodes_in, orphans, unfit
 
 
 def manifest(*nodes: tuple[str, str, str], slot: str = "AAAA0001", code: str = "select 1") -> bytes:
@@ -45,6 +45,36 @@ def test_what_holds_rows_that_come_from_the_data_is_behind_when_the_live_one_was
     assert {node.selector for node in found} == {"fqn:p.finance.a", "fqn:p.finance.b", "fqn:p.snapshots.s"}
     assert behind(nodes, [("FINANCE", "A")]) == tuple(node for node in nodes if node.relation == ("FINANCE", "A"))
     assert nodes_in(manifest(*EVERY), "AAAA0002") == (), "of another slot"
+
+
+def test_what_the_live_slot_has_no_table_of_is_a_newcomer_when_its_rows_come_from_the_data() -> None:
+    nodes = nodes_in(manifest(*EVERY), "AAAA0001")
+    found = newcomers(nodes, {("FINANCE", "A")})  # V is a view on either side
+    assert {node.relation for node in found} == {("FINANCE", "B"), ("SNAPSHOTS", "S")}
+    assert newcomers(nodes, {node.relation for node in nodes}) == ()
+
+
+@pytest.mark.parametrize(
+    ("parents", "is_fed"),
+    [
+        ({"A": ["source.t"]}, True),
+        ({"A": ["model.p.V"], "V": ["model.p.E"], "E": ["source.t"]}, True),  # through a view and what is inlined
+        ({"A": ["model.p.V", "source.u"], "V": ["model.p.E"], "E": ["model.p.V"]}, False),
+        ({"A": ["model.p.B"], "B": ["source.t"]}, False),  # B holds rows; A descends from it
+        ({"A": ["seed.p.C"]}, False),
+        ({}, False),
+    ],
+)
+def test_what_stands_on_a_source_that_was_written_to_is_fed_by_it(parents: dict[str, list[str]], is_fed: bool) -> None:
+    content = json.loads(manifest(*EVERY))
+    for node in content["nodes"].values():
+        node["depends_on"] = {"nodes": parents.get(node["alias"].upper(), [])}
+    content["sources"] = {
+        f"source.{name}": {"database": "raw", "schema": "core", "identifier": name} for name in ("t", "u")
+    }
+    text = json.dumps(content).encode()
+    (node,) = (one for one in nodes_in(text, "AAAA0001") if one.relation == ("FINANCE", "A"))
+    assert bool(fed_by([node], text, {("RAW", "CORE", "T")})) is is_fed
 
 
 def test_a_snapshots_history_is_copied_only_when_both_mean_the_same() -> None:

@@ -37,6 +37,7 @@ class InMemoryAirflow:
 
     def __init__(self, *dag_ids: str) -> None:
         self.paused: dict[str, bool] = dict.fromkeys(dag_ids, False)
+        self.tags: dict[str, list[str]] = {}
         self.runs: list[Run] = []
         self.versions: dict[str, str] = {}
         self.broken: dict[str, str] = {}  # file -> the last line of its error
@@ -122,6 +123,7 @@ class InMemoryAirflow:
             "last_parsed_time": datetime.now(UTC).isoformat(),
             "relative_fileloc": f"{dag_id}.py",
             "file_token": dag_id,
+            "tags": [{"name": tag, "dag_id": dag_id} for tag in self.tags.get(dag_id, ())],
         }
 
     def _error(self, file: str) -> dict[str, Any]:

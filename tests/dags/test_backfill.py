@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.adapters.airflow import Airflow, Answer
-from slipway.adapters.airflow_backfill import AirflowBackfills
+from slipway.adapters.airflow_backfill import BUILD_TAG, AirflowBackfills
 from slipway.backfill import steps_of
-from slipway.errors import ConfigurationError, Unavailable
+from slipway.errors import ConfigurationError, Interrupted, StepFailed, Unavailable
 from slipway.request import REPROCESS, DagRequest, Reprocess
 from slipway.step import BackfillDates
+from tests.dags.server import InMemoryAirflow
 
 DAYS = 4
 DAG = "customers"
@@ -256,3 +258,38 @@ def test_a_dag_that_is_paused_meanwhile_is_not_waited_for() -> None:
 
     with pytest.raises(ConfigurationError, match="customers is paused"):
         AirflowBackfills(Airflow(server), allow=pauses, poll_s=0).fill(step, lambda line: None)
+
+
+def builders() -> InMemoryAirflow:
+    server = InMemoryAirflow("finance_daily", "customers")
+    server.tags = {"finance_daily": ["domain:finance", BUILD_TAG], "customers": ["kind:load"]}
+    server.run("customers", "2026-11-20", "running")
+    return server
+
+
+def test_a_run_that_builds_is_waited_for_and_one_that_loads_is_not() -> None:
+    server, told = builders(), list[str]()
+    AirflowBackfills(Airflow(server), poll_s=0).wait_for_builds(told.append, allow=lambda: None, limit_s=0)
+    assert told == []
+    server.run("finance_daily", "2026-11-20", "queued", "running", "running", "success")
+    AirflowBackfills(Airflow(server), poll_s=0).wait_for_builds(told.append, allow=lambda: None, limit_s=60)
+    assert told == ["waiting for the run of finance_daily, which builds into the slot"] * 2
+
+
+def test_a_run_that_builds_and_does_not_end_is_refused_in_time_and_a_stop_is_obeyed_meanwhile() -> None:
+    server = builders()
+    server.run("finance_daily", "2026-11-20", "running")
+    backfills = AirflowBackfills(Airflow(server), poll_s=0)
+    with pytest.raises(StepFailed, match="a run of finance_daily is queued or running"):
+        backfills.wait_for_builds(lambda line: None, allow=lambda: None, limit_s=0)
+
+    def stop() -> None:
+        raise Interrupted("stopped")
+
+    with pytest.raises(Interrupted):
+        backfills.wait_for_builds(lambda line: None, allow=stop, limit_s=60)
+
+
+def test_the_tag_that_tells_who_builds_is_the_one_that_dags_carry() -> None:
+    tags = (Path(__file__).parents[2] / "dags/etl/tags.py").read_text()
+    assert f'BUILD = "{BUILD_TAG}"' in tags

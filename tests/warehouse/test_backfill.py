@@ -20,9 +20,9 @@ from slipway.adapters.dbt_backfill import ModelBackfills
 from slipway.adapters.publisher import SlotPublisher
 from slipway.adapters.snowflake import Session, SnowflakeFacts
 from slipway.backfill import model_steps
-from slipway.errors import ConfigurationError, StepFailed
+from slipway.errors import ConfigurationError, Differs
 from slipway.model import model_in
-from slipway.ports import Outcome
+from slipway.ports import Outcome, Progress
 from slipway.request import ModelRequest
 from slipway.step import AdoptModel, BuildSlot, RebuildModel
 from slipway.threshold import ComparisonRules
@@ -54,8 +54,13 @@ MODELS = {
     "select id, happened_at, amount from {{ ref('stg_events') }}",
     "finance/agg_day.sql": "select happened_at::date as day, count(*) as events, sum(amount)::number(38, 2) as amount "
     "from {{ ref('fct_event') }} group by 1",
+    "finance/fct_view.sql": "{{ config(materialized='view') }} select id, amount from {{ ref('fct_event') }}",
     "customer/dim_one.sql": "select 1 as one",
     "customer/dim_view.sql": "{{ config(materialized='view') }} select one from {{ ref('dim_one') }}",
+}
+TESTS = {
+    f"no_debt_in_{model}.sql": f"select id from {{{{ ref('{model}') }}}} where amount < 0"
+    for model in ("stg_events", "fct_view")
 }
 
 
@@ -100,6 +105,9 @@ class Events:
             file = project / "models" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
+        (project / "tests").mkdir()
+        for name, text in TESTS.items():
+            (project / "tests" / name).write_text(text)
         (project / "macros").mkdir()
         shutil.copy(PROJECT / "dbt/macros/generate_schema_name.sql", project / "macros")
         shutil.copy(PROJECT / "dbt/profiles.yml", project)
@@ -149,7 +157,7 @@ class Events:
             model=model, since=BEGIN + timedelta(days=first), until=BEGIN + timedelta(days=last), chunk_days=2
         )
         found = model_in(json.loads(self.manifests.dbt_manifest(SLOT) or b"{}"), model)
-        return model_steps(request, found, slot=SLOT, release=SLOT * 8, version="v", after=after)
+        return model_steps(request, found, slot=SLOT, release=SLOT * 8, version="v", after=after, rules=RULES.digest)
 
     def seen(self) -> dict[int, tuple[int, int, int]]:
         """Return what readers see of each day: rows of the fact, and rows and amount of what is built from it."""
@@ -271,6 +279,48 @@ def test_killed_anywhere_readers_see_one_whole_state_and_the_next_process_ends_i
     assert events.is_tidy()
 
 
+def test_a_source_that_goes_bad_once_readers_see_the_clone_neither_reaches_the_slot_nor_keeps_them_there(
+    events: Events,
+) -> None:
+    events.add(3, 5)
+    compared, raw = events.source(), f"{events.place.database('RAW')}.FEED.EVENTS"
+    rebuild, adopt = events.steps("agg_day", 3, 3, after="gone bad")
+    assert not events.slots().was_swapped_in(adopt)
+    with pytest.raises(Died):
+        both(events.slots(after="SWAP WITH"), rebuild, adopt)
+    assert events.slots().was_swapped_in(adopt), "readers see it"
+    events.add(3, -1)  # a data test finds it
+    try:
+        slots = events.slots()
+        slots.adopt(adopt, lambda line: None)
+        assert slots.is_adopted(adopt)
+        assert events.seen() == compared
+        assert events.is_tidy()
+    finally:
+        events.place.deployer.run(f"DELETE FROM {raw} WHERE AMOUNT < 0")
+
+
+def test_scheduled_builds_are_waited_for_before_the_clone_is_made_and_before_readers_see_it(events: Events) -> None:
+    slots, seen = events.slots(), list[tuple[bool, str | None]]()
+    rebuild, adopt = events.steps("agg_day", 0, 0, after="waited")
+
+    def wait(mark: str, progress: Progress) -> None:
+        shown, schemas = events.place.facts.published(), events.place.facts.schemas()
+        seen.append((f"FINANCE__{adopt.aside}" in schemas, shown.slot if shown else None))
+
+    slots.wait_for_builds = wait
+    both(slots, rebuild, adopt)
+    assert seen == [(False, SLOT), (True, SLOT)]
+
+
+def test_a_view_on_the_model_is_tested_once_its_days_are_built_again(events: Events) -> None:
+    fact = f"{events.place.database('ANALYTICS')}.FINANCE__{SLOT}.FCT_EVENT"
+    events.place.deployer.run(f"UPDATE {fact} SET AMOUNT = -10 WHERE ID = 1")  # what the backfill is to mend
+    backfill(events, events.steps("fct_event", 0, 0, after="mended"))
+    assert events.seen() == events.source()
+    assert events.is_tidy()
+
+
 def test_what_lost_rows_is_not_shown(events: Events) -> None:
     before = events.seen()
     rebuild, adopt = events.steps("fct_event", 0, 3, after="emptied")
@@ -281,7 +331,7 @@ def test_what_lost_rows_is_not_shown(events: Events) -> None:
     try:
         slots = events.slots()
         slots.rebuild(rebuild, lambda line: None)
-        with pytest.raises(StepFailed, match=r"FINANCE\.FCT_EVENT rows: \d+ -> \d+"):
+        with pytest.raises(Differs, match=r"FINANCE\.FCT_EVENT rows: \d+ -> \d+"):
             slots.adopt(adopt, lambda line: None)
         assert events.seen() == before
     finally:

@@ -21,7 +21,7 @@ from tests.dbt.warehouse import Server
 from tests.warehouse.place import bare_place
 from tests.warehouse.test_build import SETTINGS, Manifests, Small
 
-LIVE, NEXT = "BBBB0001", "BBBB0002"
+LIVE, NEXT, AFTER = "BBBB0001", "BBBB0002", "BBBB0003"
 STEP = CatchUpSlot(slot=NEXT, release=NEXT * 8, follows=LIVE)
 SOURCES = """
 sources:
@@ -204,7 +204,10 @@ def test_a_manifest_of_another_dbt_or_schema_is_not_compared_with_and_everything
     small.manifests.put_dbt_manifest(LIVE, json.dumps(kept).encode())
 
 
-def test_a_catching_up_that_fails_leaves_a_slot_that_nobody_can_show(small: Small) -> None:
+def test_a_catching_up_that_fails_leaves_a_slot_that_nobody_can_show_and_the_next_one_builds_it_anew(
+    small: Small,
+) -> None:
+    """The plan of a slot that another deployment built has no build; it is the plan that is gone on with."""
     slots, raw = small.slots(), f"{small.place.database('RAW')}.PUBLIC.ORDERS"
     load(small, "(30, 20)")
     small.place.deployer.run(f"REVOKE SELECT ON TABLE {raw} FROM ROLE STAGING_TRANSFORMER")
@@ -213,3 +216,43 @@ def test_a_catching_up_that_fails_leaves_a_slot_that_nobody_can_show(small: Smal
     assert not slots.is_caught_up(STEP)
     with pytest.raises(StepFailed, match=f"slot {NEXT} was not built to its end"):
         slots.publish(PublishSlot(slot=NEXT, release=NEXT * 8, replaces=LIVE), lambda line: None)
+
+    small.place.deployer.run(f"GRANT SELECT ON TABLE {raw} TO ROLE STAGING_TRANSFORMER")
+    done = slots.catch_up(STEP, lambda line: None)
+    assert done.summary.startswith("built anew: ")
+    assert done.evidence["anew"]["cloned_from"] == LIVE
+    assert slots.is_caught_up(STEP)
+    assert total(small, NEXT) == total(small, LIVE)
+
+
+def test_a_slot_that_is_not_complete_is_built_though_nothing_was_written_meanwhile(small: Small) -> None:
+    slots, ops = small.slots(), small.place.database("OPS")
+    slots.catch_up(STEP, lambda line: None)
+    small.place.deployer.run(f"DELETE FROM {ops}.SLIPWAY.SLOTS WHERE SLOT = '{NEXT}'")
+    done = slots.catch_up(STEP, lambda line: None)
+    assert done.summary.endswith("; then nothing was written meanwhile")
+    assert slots.is_caught_up(STEP)
+    assert NEXT in small.place.facts.read().complete_slots
+
+
+def test_a_mart_that_the_live_slot_has_not_gets_what_was_loaded_meanwhile_and_waits_for_no_further_loads(
+    small: Small,
+) -> None:
+    slots, place = small.slots(), small.place
+    raw, again = f"{place.database('RAW')}.PUBLIC.ORDERS", CatchUpSlot(slot=AFTER, release=AFTER * 8, follows=LIVE)
+    (small.project / "models/finance/fct_new.sql").write_text("select id from {{ ref('stg_orders') }}")
+    small.build(AFTER, clone_from=LIVE)
+    assert slots.is_caught_up(again)
+
+    def load_more(line: str) -> None:
+        place.deployer.run(f"INSERT INTO {raw} SELECT MAX(ID) + 1, 1 FROM {raw}")
+
+    load_more("")
+    loaded = place.deployer.rows(f"SELECT ID FROM {raw}")
+    assert not slots.is_caught_up(again)
+    done = slots.catch_up(again, load_more)
+    assert (done.evidence["passes"], small.built_now()) == (1, {"fct_new"})
+    held = place.deployer.rows(f"SELECT ID FROM {place.database('ANALYTICS')}.FINANCE__{AFTER}.FCT_NEW")
+    assert set(loaded) <= set(held)
+    slots.catch_up(again, lambda line: None)
+    assert slots.is_caught_up(again)
