@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from slipway import render
@@ -29,6 +30,7 @@ def plan_document(operation: BackfillOperation, planned: Plan) -> dict[str, Any]
         "environment": planned.environment,
         **_asked(request),
         "version": planned.version,
+        "asked_by": planned.asked_by,
         "steps": [
             {"id": number, "kind": step.kind, "summary": summarise(step)}
             for number, step in enumerate(planned.steps, start=1)
@@ -36,7 +38,7 @@ def plan_document(operation: BackfillOperation, planned: Plan) -> dict[str, Any]
         **(
             _dag_part(operation, request, planned)
             if isinstance(request, DagRequest)
-            else _model_part(operation, planned)
+            else _model_part(operation, request, planned)
         ),
     }
 
@@ -75,8 +77,8 @@ def _dag_part(operation: BackfillOperation, request: DagRequest, planned: Plan) 
     }
 
 
-def _model_part(operation: BackfillOperation, planned: Plan) -> dict[str, Any]:
-    past = [one for one in operation.site.history() if one.purpose == "backfill"]
+def _model_part(operation: BackfillOperation, request: ModelRequest, planned: Plan) -> dict[str, Any]:
+    past = _backfills_of(operation.site, request.model)
     expected = forecast_ms([step.kind for step in planned.steps], past, measured={})
     return {
         "estimate": {
@@ -90,6 +92,19 @@ def _model_part(operation: BackfillOperation, planned: Plan) -> dict[str, Any]:
     }
 
 
+def _backfills_of(site: Site, model: str) -> list[Deployment]:
+    """Return the backfills of one model: another one's tell nothing of how long it takes."""
+    found = []
+    for one in site.history():
+        if one.purpose != "backfill":
+            continue
+        with suppress(ConfigurationError):  # an earlier Slipway made its plan
+            request = request_of(site.bucket.plan(one.plan))
+            if isinstance(request, ModelRequest) and request.model == model:
+                found.append(one)
+    return found
+
+
 def show_plan(document: dict[str, Any]) -> None:
     """Print the plan of a backfill for people."""
     say = render.out().print
@@ -99,6 +114,8 @@ def show_plan(document: dict[str, Any]) -> None:
         f"{document['to']} on version {document['version']}",
         markup=False,
     )
+    if document["asked_by"]:
+        say(f"asked for by {document['asked_by']}", markup=False)
     for step in document["steps"]:
         say(f"{step['id']:3}. {step['summary']}", markup=False)
     reasons: dict[str, list[str]] = {}

@@ -138,7 +138,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [f"{plan.purpose} of release {short(plan.release)} to {plan.environment}: {plan.reason}"]
     lines += [f"{number}. {summarise(step)}" for number, step in enumerate(plan.steps, start=1)]
     lines += [f"{one.commit[:12]} {one.subject} ({', '.join(one.authors)})" for one in plan.commits]
-    return lines
+    return [*lines, f"asked for by {plan.asked_by}"] if plan.asked_by else lines
 
 
 def show_signed_plan(plan: Plan) -> None:
