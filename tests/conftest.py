@@ -26,7 +26,8 @@ HOUSES = (
     ("corridor", "backfill", "comparison", "mistakes", "canary"),
     ("prod", "migration", "kill", "stop", "outage"),
 )
-FIRST = ("e2e", "airflow")  # the longest first, so that no worker ends with one of them alone
+# The longest first, so that no worker ends with one of them alone
+FIRST = ("e2e", "warehouse", "airflow", "snowflake", "etl", "terraform")
 # A shell without job control has what it starts in the background ignore SIGINT, and so does all that this starts:
 # tests that interrupt a process would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
