@@ -88,7 +88,7 @@ class DynamoLease:
         self._stop.set()
         self._thread.join(timeout=self._heartbeat_s)
         with suppress(_Taken, SlipwayError):
-            self._update("SET expires = :nil", _held(self._token), condition=_IS_HELD)
+            self._update("SET expires = :nil", self._held(), condition=_IS_MINE)
 
     def holder(self) -> Holder | None:
         """Return who holds the environment, run out or not; None when nobody does.
@@ -134,9 +134,9 @@ class DynamoLease:
             "ConditionCheck": {
                 "TableName": self._table,
                 "Key": _KEY,
-                "ConditionExpression": _IS_HELD,
+                "ConditionExpression": _IS_MINE,
                 "ExpressionAttributeNames": _NAMES,
-                "ExpressionAttributeValues": _held(self._token),
+                "ExpressionAttributeValues": self._held(),
             }
         }
 
@@ -222,10 +222,12 @@ class DynamoLease:
     def _renew(self) -> None:
         """Begin the time to live anew; raise `_Taken` when the lease is not held any more."""
         asked_at = time.monotonic()
-        self._update(
-            "SET expires = :expires, heartbeat = :now", {**self._times(), **_held(self._token)}, condition=_IS_HELD
-        )
+        self._update("SET expires = :expires, heartbeat = :now", {**self._times(), **self._held()}, condition=_IS_MINE)
         self._confirmed_at = max(self._confirmed_at, asked_at)
+
+    def _held(self) -> dict[str, Any]:
+        """Return the values of `_IS_MINE`."""
+        return {**_held(self._token), ":mine": {"S": self._claim}}
 
     def _remaining_s(self) -> float:
         """Return the seconds until the lease, as it was last confirmed, has run out by this process's own clock."""
@@ -292,6 +294,8 @@ def require_reason(reason: str, *, environment: str) -> None:
 
 _NAMES = {"#token": "token"}  # a reserved word
 _IS_HELD = "#token = :held AND expires > :nil"  # by who took it with that token; 0 is given back
+
+_IS_MINE = f"{_IS_HELD} AND claim = :mine"  # in a table that was made anew, another has the same token
 
 
 def _held(token: int) -> dict[str, Any]:

@@ -420,3 +420,15 @@ def test_it_is_not_broken_without_a_reason(aws: Aws, reason: str) -> None:
         with pytest.raises(ConfigurationError, match="for a reason"):
             break_(aws, held_by(held), reason=reason)
         held.check()
+
+
+def test_in_a_table_that_was_made_anew_an_old_holder_holds_nothing(aws: Aws) -> None:
+    """Tokens begin again there, so the new holder has the old one's."""
+    old = lease(aws, "ann").__enter__()
+    aws.dynamodb.delete_item(TableName=TABLE, Key=_KEY)
+    with lease(aws, "bob") as new:
+        with pytest.raises(Locked):
+            old.check()
+        with pytest.raises(Locked):
+            DynamoJournal(aws.dynamodb, TABLE).fenced_by(old).append("d-1", "began", {})
+        new.check()
