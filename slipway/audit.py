@@ -61,6 +61,18 @@ class Kept:
     problem: str | None
     sha256: str
 
+    def document(self, kind: type[_D]) -> _D | None:
+        """Return the document it holds; None when what it says is not known, or is no such document.
+
+        A person may sign anything under their own name: it counts for nothing, and `verify` tells of it.
+        """
+        if self.statement is None:
+            return None
+        try:
+            return kind.from_mapping(self.statement, origin=self.key)
+        except ConfigurationError:
+            return None
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
@@ -352,12 +364,8 @@ def _begins(event: Event, plan: Plan) -> bool:
 
 def _signed(one: Kept) -> Signed | None:
     """Return an approval whose signature and place hold, or None."""
-    if one.statement is None or one.problem is not None:
-        return None
-    try:
-        return Signed(approval=Approval.from_mapping(one.statement, origin=one.key), sha256=one.sha256)
-    except ConfigurationError:  # told elsewhere
-        return None
+    approval = one.document(Approval) if one.problem is None else None
+    return None if approval is None else Signed(approval=approval, sha256=one.sha256)
 
 
 def bundle_key(deployment: str, seq: int) -> str:

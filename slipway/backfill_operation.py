@@ -83,7 +83,7 @@ class BackfillOperation(Operation):
                 f"plan {short(reviewed.id)} was cancelled by {wish.by} at {wish.at[:19]}Z",
                 fix=f"invoke backfill.plan --env {self.site.environment.name} makes another one",
             )
-        self._asked_by = reviewed.asked_by if reviewed is not None else self.site.asks()
+        self._asked_by = reviewed.asked_by if reviewed is not None else self.site.asker()
         seen = self.observer.observe(infrastructure=False)
         after = next((one.id for one in reversed(self.site.history())), None)
         if isinstance(self.request, DagRequest):
@@ -219,7 +219,7 @@ def operate_on_live(
         )
     shown = live_in(site.observe_live())
     unfinished = site.open_backfill()
-    aside = site.bucket.plan(unfinished.plan).slots_aside if unfinished else ()
+    aside = site.slots_aside(unfinished) if unfinished else ()
     if not shown.is_all_of(live) and shown.slot not in aside:
         raise Blocked(
             f"what is live is not what {live.id} made live",

@@ -10,7 +10,7 @@ from slipway.adapters.airflow_backfill import AirflowBackfills
 from slipway.adapters.wish import wish_of
 from slipway.backfill import choose, estimate, parallel_of, tally
 from slipway.backfill_operation import BackfillOperation, Request, marks_of, request_of
-from slipway.deployment import Deployment, forecast_ms
+from slipway.deployment import Deployment, forecast
 from slipway.errors import ConfigurationError
 from slipway.launch import Launch
 from slipway.plan import Plan
@@ -79,7 +79,7 @@ def _dag_part(operation: BackfillOperation, request: DagRequest, planned: Plan) 
 
 def _model_part(operation: BackfillOperation, request: ModelRequest, planned: Plan) -> dict[str, Any]:
     past = _backfills_of(operation.site, request.model)
-    expected = forecast_ms([step.kind for step in planned.steps], past, measured={})
+    expected = forecast([step.kind for step in planned.steps], past, measured={}).ms
     return {
         "estimate": {
             "runs": len(planned.steps),
@@ -96,7 +96,7 @@ def _backfills_of(site: Site, model: str) -> list[Deployment]:
     """Return the backfills of one model: another one's tell nothing of how long it takes."""
     found = []
     for one in site.history():
-        if one.purpose != "backfill":
+        if not any(step.kind == "rebuild" for step in one.steps):  # no model's
             continue
         with suppress(ConfigurationError):  # an earlier Slipway made its plan
             request = request_of(site.bucket.plan(one.plan))

@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -206,25 +206,30 @@ def median_durations_ms(deployments: Iterable[Deployment]) -> dict[StepKind, int
     return {kind: sorted(values)[len(values) // 2] for kind, values in durations.items()}
 
 
-def forecast_ms(
-    kinds: Iterable[StepKind], deployments: Iterable[Deployment], *, measured: Mapping[StepKind, int]
-) -> int | None:
-    """Return how long steps of these kinds took before, added up; None when none of them was ever done.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """How long steps are expected to take.
+
+    Attributes:
+        ms: what they took before, added up; None when none of them was ever done.
+        never_done: the kinds among them of which nothing is known.
+    """
+
+    ms: int | None
+    never_done: tuple[StepKind, ...]
+
+
+def forecast(
+    kinds: Sequence[StepKind], deployments: Iterable[Deployment], *, measured: Mapping[StepKind, int]
+) -> Forecast:
+    """Return how long steps of these kinds are expected to take. No side effects.
 
     Args:
         measured: of these very steps, which counts instead: a migration that was rehearsed.
     """
     medians = {**median_durations_ms(deployments), **measured}
     known = [medians[kind] for kind in kinds if kind in medians]
-    return sum(known) if known else None
-
-
-def never_done(
-    kinds: Iterable[StepKind], deployments: Iterable[Deployment], *, measured: Mapping[StepKind, int]
-) -> tuple[StepKind, ...]:
-    """Return which of the kinds no forecast knows anything of. Args: as `forecast_ms`."""
-    known = {**median_durations_ms(deployments), **measured}
-    return tuple(kind for kind in kinds if kind not in known)
+    return Forecast(ms=sum(known) if known else None, never_done=tuple(kind for kind in kinds if kind not in medians))
 
 
 def _begin(event: Event) -> Deployment:

@@ -32,7 +32,7 @@ from slipway.rollback import live_in
 from slipway.site import Site
 from slipway.step import StepKind
 
-SAME_ROLLBACK = timedelta(minutes=15)  # within which the command given again is the same one
+SAME_ROLLBACK = timedelta(minutes=15)  # within which a rollback given again, without a target, is the same one
 
 
 class Listener(engine.Listener, Protocol):
@@ -55,8 +55,7 @@ class Order:
         plan: the plan that was reviewed and nothing else; None lets the plan follow from what is there.
         only: the kinds of steps that the plan may hold; None for any.
         breaks_glass: whether gates may be lifted by those who broke the glass for this plan.
-        names_target: whether a rollback was told where to; without, giving it twice would go back twice,
-            which it does after a while only.
+        names_target: whether a rollback was told where to; without, given again soon it is the same one.
     """
 
     purpose: Purpose
@@ -96,7 +95,7 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
         record.require_anchored(journal.events())  # nothing is done, or signed, on top of a journal that was bent
         _seal(record, journal, listener)
         is_relative = order.purpose == "rollback" and not order.names_target
-        if is_relative and (same := _given_again(journal)):
+        if is_relative and (same := given_again(journal)):
             return Launch(
                 plan=site.bucket.plan(same.plan),
                 reason=f"{same.id} went back to {same.version} at {(same.ended_at or same.started_at)[11:16]} UTC; "
@@ -108,7 +107,6 @@ def launch(site: Site, order: Order, *, listener: Listener, is_stopping: Callabl
         operation = order.choose()
         work = _resumption(record, operation, order, listener) or _new_work(record, operation, journal, order, listener)
         if isinstance(work, Launch):
-            _seal(record, journal, listener)  # an unfinished one that was abandoned by it
             return work
         try:
             deployment = _apply(record, operation, work, lease, journal, listener, is_stopping)
@@ -126,7 +124,7 @@ def judge(
     record: Record, operation: Operation, plan: Plan, seen: Observation, *, breaks_glass: bool = False
 ) -> Verdict:
     """Return what the gates say of a plan as things stand. No side effects."""
-    manifest = operation.release.manifest
+    manifest, expected = operation.release.manifest, record.forecast(plan)
     case = gate.Case(
         plan=plan,
         release=operation.release,
@@ -135,8 +133,8 @@ def judge(
         policy=record.site.policy,
         now=datetime.now(UTC),
         signed=record.approvals_of(plan),
-        forecast_ms=record.forecast_ms(plan),
-        never_done=record.never_done(plan),
+        forecast_ms=expected.ms,
+        never_done=expected.never_done,
         staged=record.staged(plan, {name: manifest.component_digest(name) for name in manifest.components}),
         unreviewed=record.unreviewed(),
         breaks_glass=breaks_glass,
@@ -153,7 +151,7 @@ def _applied(site: Site, journal: Journal, plan: Plan) -> Deployment | None:
     return last if live_in(site.observe_live()).is_all_of(last) else None
 
 
-def _given_again(journal: Journal) -> Deployment | None:
+def given_again(journal: Journal) -> Deployment | None:
     """Return the last deployment when it is a rollback that succeeded a moment ago.
 
     Whoever gives the command again may not have heard of its end, a process that died or a runner that tries again for
@@ -224,8 +222,10 @@ def _new_work(
         record.keep_plan(operation, plan)  # when people must approve it, they find it
         if not verdict.is_open:
             raise blocked(verdict, plan)
-    settle(journal)
+    is_settled = settle(journal)
     if plan.is_empty:
+        if is_settled:
+            _seal(record, journal, listener)  # no end of this one comes that would
         return Launch(plan=plan, reason=plan.reason)
     return engine.Assignment(plan=plan, deployment=new_id(), by=record.site.who(), permission=permission_of(verdict))
 
@@ -336,11 +336,13 @@ def own_digest() -> str:
     )
 
 
-def settle(journal: Journal) -> None:
-    """Side effects: the last deployment is journalled as abandoned when it did not end; it is not gone on with."""
+def settle(journal: Journal) -> bool:
+    """Return whether the last deployment did not end. Side effects: it is journalled as abandoned then."""
     last = next(reversed(fold(journal.events())), None)
     if last is not None and last.state not in ("succeeded", "failed"):
         journal.append(last.id, "abandoned", {"message": "the next command did not go on with it"})
+        return True
+    return False
 
 
 def new_id() -> str:

@@ -17,8 +17,9 @@ from typing import TypeVar
 from slipway import config
 from slipway.adapters import dag_gate, migration_lint
 from slipway.adapters.dag_pointer import DagPointer
-from slipway.adapters.dbt import DbtSlots, check_project
-from slipway.adapters.dbt import variables as dbt_variables
+from slipway.adapters.dbt import DbtSlots
+from slipway.adapters.dbt_tree import check_project
+from slipway.adapters.dbt_tree import variables as dbt_variables
 from slipway.adapters.dependents import Dependents
 from slipway.adapters.git import Git
 from slipway.adapters.infrastructure import EnvironmentInfrastructure
@@ -51,7 +52,8 @@ CHECKED_BY = (
     "requirements/airflow.txt",
     "requirements/tools.txt",
     "slipway/adapters/dag_parser.py",
-    "slipway/adapters/dbt.py",
+    "slipway/adapters/dbt_process.py",
+    "slipway/adapters/dbt_tree.py",
     "slipway/node.py",
     "slipway/adapters/migration_lint.py",
     "slipway/adapters/script_block.py",

@@ -24,7 +24,7 @@ from slipway.adapters.evidence_bucket import EvidenceBucket, checked
 from slipway.adapters.signing import PublicKey
 from slipway.approval import Signed, authors_of, is_reviewed, lacking
 from slipway.audit import JournalItem, Kept, Records, Verification, verify
-from slipway.deployment import Deployment, Event, EventKind, fold, forecast_ms, never_done
+from slipway.deployment import Deployment, Event, EventKind, Forecast, fold, forecast
 from slipway.errors import ConfigurationError, JournalError, NotBootstrapped
 from slipway.evidence import (
     APPROVAL_TYPE,
@@ -91,13 +91,9 @@ class Record:
             )
         return found
 
-    def forecast_ms(self, plan: Plan) -> int | None:
+    def forecast(self, plan: Plan) -> Forecast:
         """Return how long the plan is expected to take, from what its steps took before."""
-        return forecast_ms([step.kind for step in plan.steps], self.site.history(), measured=self.measured_ms(plan))
-
-    def never_done(self, plan: Plan) -> tuple[StepKind, ...]:
-        """Return the kinds of the plan's steps that its forecast knows nothing of."""
-        return never_done([step.kind for step in plan.steps], self.site.history(), measured=self.measured_ms(plan))
+        return forecast([step.kind for step in plan.steps], self.site.history(), measured=self.measured_ms(plan))
 
     def measured_ms(self, plan: Plan) -> dict[StepKind, int]:
         """Return how long steps of the plan will take that were measured: migrations that were rehearsed."""

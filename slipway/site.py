@@ -190,7 +190,7 @@ class Site:
             user = f"uid-{os.getuid()}"
         return f"{user}@{socket.gethostname()}"
 
-    def asks(self) -> str:
+    def asker(self) -> str:
         """Return who asks for what no commit brings: the caller's AWS identity when it is a person of the policy,
         otherwise the author that git would name, if it knows one."""
         identity = self.aws.identity()
@@ -210,6 +210,13 @@ class Site:
         last = next(reversed(self.history()), None)
         return last if last is not None and last.purpose == "backfill" and last.state != "succeeded" else None
 
+    def slots_aside(self, backfill: Deployment) -> tuple[str, ...]:
+        """Return the slots that a backfill builds aside; none when its plan cannot be read, as an earlier Slipway's."""
+        try:
+            return self.bucket.plan(backfill.plan).slots_aside
+        except ConfigurationError:
+            return ()
+
     def refuse_between_swaps(self, shown: str | None) -> None:
         """Raise `Blocked` when readers see a slot that a backfill built aside: its tables are to be taken over first.
 
@@ -217,7 +224,7 @@ class Site:
             shown: the slot that readers see.
         """
         found = self.open_backfill()
-        if found is not None and shown in self.bucket.plan(found.plan).slots_aside:
+        if found is not None and shown in self.slots_aside(found):
             raise Blocked(
                 f"readers see {shown}, which {found.id} built aside: its tables are to be taken over first",
                 fix=f"invoke backfill.run --env {self.environment.name} --plan {short(found.plan)} ends it",

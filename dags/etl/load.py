@@ -235,7 +235,7 @@ class _Run:
         refused = overlap.refuse(due, overlaps, replaced=replaced)
         if refused:
             sources = tuple(part.source for part in refused)
-            self.cursor.execute(statement.discard_files(stage=stage, count=len(sources)), sources)
+            self.cursor.execute(statement.delete_files(stage, count=len(sources)), sources)
         return overlap.set_aside(self.batch, refused, dataset=self.dataset)
 
     def _write(self, stage: str, *, due: Sequence[Part], held: Entries) -> None:
@@ -247,10 +247,8 @@ class _Run:
                 before = (held.get((part.logical_date, part.name)) for part in due)
                 sources = {part.source for part in due if part.source} | {e.source for e in before if e and e.source}
                 if sources:
-                    self.cursor.execute(
-                        statement.delete_files(self.dataset, database=self.database, count=len(sources)),
-                        tuple(sorted(sources)),
-                    )
+                    table = statement.target(self.dataset, self.database)
+                    self.cursor.execute(statement.delete_files(table, count=len(sources)), tuple(sorted(sources)))
                     self.cursor.execute(statement.insert(self.dataset, database=self.database, stage=stage))
 
     def _merge(self, stage: str) -> None:

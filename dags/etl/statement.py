@@ -134,15 +134,10 @@ def delete_withdrawn(dataset: Dataset, *, database: str, stage: str) -> str:
     )
 
 
-def delete_files(dataset: Dataset, *, database: str, count: int) -> str:
-    """Delete the rows of `count` source files, given as parameters."""
+def delete_files(table: str, *, count: int) -> str:
+    """Delete the rows of `count` source files, given as parameters, from the dataset's table or from what is staged."""
     places = ", ".join("%s" for _ in range(count))
-    return f"DELETE FROM {target(dataset, database)} WHERE {SOURCE_FILE} IN ({places})"
-
-
-def discard_files(*, stage: str, count: int) -> str:
-    """Delete the staged rows of `count` source files, given as parameters."""
-    return f"DELETE FROM {stage} WHERE {SOURCE_FILE} IN ({', '.join(['%s'] * count)})"
+    return f"DELETE FROM {table} WHERE {SOURCE_FILE} IN ({places})"
 
 
 def insert(dataset: Dataset, *, database: str, stage: str) -> str:

@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from slipway.adapters.dbt import DbtSlots, ground_of, variables
+from slipway.adapters.dbt import DbtSlots
 from slipway.adapters.dbt_process import Order, run_to_end
+from slipway.adapters.dbt_tree import ground_of, variables
 from slipway.adapters.grant import quoted
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
 from slipway.comparison import refusal

@@ -1,9 +1,8 @@
 """dbt as a process: one command of it, what it says meanwhile, and what came of every node.
 
-The only commands are those of `Command`. `dbt retry` would go on from the
-results of a run it takes for its own, with the flags of that run and in whatever the environment names now; `dbt clone`
-replaces relations one by one, and with `--full-refresh` drops what stands there even when its source is missing. A
-build that is given again begins anew.
+The only commands are those of `Command`. `dbt retry` would go on from the results of a run it takes for its own, with
+the flags of that run and in whatever the environment names now; `dbt clone` replaces relations one by one, and with
+`--full-refresh` drops what stands there even when its source is missing. A build that is given again begins anew.
 https://docs.getdbt.com/reference/commands/retry, https://docs.getdbt.com/reference/commands/clone
 """
 

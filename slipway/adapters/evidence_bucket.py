@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import botocore.exceptions
 from securesystemslib.signer import Signer
@@ -22,7 +22,6 @@ from slipway.adapters.aws import code_of, translated
 from slipway.adapters.signing import BadSignature, PublicKey, opened, signed
 from slipway.approval import Approval, Review, Signed, SignedReview
 from slipway.audit import Kept, approval_key, bundle_key, checkpoint_key, is_writers_own, review_key
-from slipway.documents import Document
 from slipway.errors import ConfigurationError, Unavailable
 from slipway.evidence import (
     APPROVAL_TYPE,
@@ -35,7 +34,6 @@ from slipway.evidence import (
     statement_of,
 )
 
-_D = TypeVar("_D", bound=Document)
 _READERS = 16  # objects fetched at the same time
 
 
@@ -179,7 +177,7 @@ class EvidenceBucket:
         """Return the reviews of a deployment as they stand, each with what is wrong with it."""
         found = []
         for one in self.kept(f"reviews/{deployment}/", REVIEW_TYPE, key):
-            review = _said(Review, one)
+            review = one.document(Review)
             if review is not None:
                 problem = _misplaced(one, review, review_key(review))
                 found.append(SignedReview(review=review, problem=problem))
@@ -231,23 +229,10 @@ def checked(name: str, content: bytes, *, payload_type: str, key: PublicKey, ver
 
 def _signed_approvals(kept: Iterable[Kept]) -> Iterable[Signed]:
     for one in kept:
-        approval = _said(Approval, one)
+        approval = one.document(Approval)
         if approval is not None:
             problem = _misplaced(one, approval, approval_key(approval))
             yield Signed(approval=approval, sha256=one.sha256, problem=problem)
-
-
-def _said(kind: type[_D], one: Kept) -> _D | None:
-    """Return the document that a signed object holds; None when what it says is not known, which counts for nothing.
-
-    A person may sign anything under their own name; that it is no such document, an audit tells.
-    """
-    if one.statement is None:
-        return None
-    try:
-        return kind.from_mapping(one.statement, origin=one.key)
-    except ConfigurationError:
-        return None
 
 
 def _misplaced(one: Kept, said: Approval | Review, key: str) -> str | None:

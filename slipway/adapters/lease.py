@@ -97,7 +97,7 @@ class DynamoLease:
             JournalError: what is in the table is no lease.
             Unavailable: the table does not answer or does not exist.
         """
-        asked_at = self._clock.asks()
+        asked_at = time.monotonic()
         with self._translated():
             answer = self._dynamodb.get_item(TableName=self._table, Key=_KEY, ConsistentRead=True)
         self._clock.learn(answer, asked_at=asked_at)
@@ -239,7 +239,7 @@ class DynamoLease:
 
     def _update(self, change: str, values: Mapping[str, Any], *, condition: str) -> dict[str, Any]:
         """Return the item as a conditional change left it; raise `_Taken` when the condition does not hold."""
-        asked_at = self._clock.asks()
+        asked_at = time.monotonic()
         with self._translated():
             try:
                 answer = self._dynamodb.update_item(
@@ -294,7 +294,6 @@ def require_reason(reason: str, *, environment: str) -> None:
 
 _NAMES = {"#token": "token"}  # a reserved word
 _IS_HELD = "#token = :held AND expires > :nil"  # by who took it with that token; 0 is given back
-
 _IS_MINE = f"{_IS_HELD} AND claim = :mine"  # in a table that was made anew, another has the same token
 
 
@@ -336,17 +335,13 @@ class _Clock:
         """Return the time in seconds since 1970."""
         return self._local() + self._ahead_s
 
-    def asks(self) -> float:
-        """Return the local time, for `learn` to know how long an answer was under way."""
-        return self._local()
-
     def learn(self, answer: Mapping[str, Any], *, asked_at: float) -> None:
         """Take the time from an answer's `Date`, where the local clock differs by more than the two can tell apart.
 
         Args:
-            asked_at: what `asks` said before. The time in an answer that was long under way is past.
+            asked_at: by time.monotonic. The time in an answer that was long under way is past.
         """
-        if self._local() - asked_at > _CLOCK_S:
+        if time.monotonic() - asked_at > _CLOCK_S:
             return
         said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         if said is not None:

@@ -118,7 +118,7 @@ def document_of(environment: str, retention: Retention) -> dict[str, Any]:
 def _use(site: Site, seen: Observation) -> Use:
     pinned = {run.version for run in seen.orchestrator.open_runs if run.version}
     history = fold(site.journal.events())
-    asides = {one.id: site.bucket.plan(one.plan).slots_aside for one in history if one.purpose == "backfill"}
+    asides = {one.id: site.slots_aside(one) for one in history if one.purpose == "backfill"}
     return Use(history=history, live=live_in(seen), pinned=tuple(sorted(pinned)), asides=asides)
 
 

@@ -14,12 +14,13 @@ from slipway.adapters.evidence_bucket import EvidenceBucket
 from slipway.adapters.signing import KmsSigner, PublicKey, signed
 from slipway.approval import Review
 from slipway.audit import approval_key, bundle_key, checkpoint_key, review_key
-from slipway.errors import ConfigurationError, NotBootstrapped
+from slipway.errors import ConfigurationError, NotBootstrapped, Unavailable
 from slipway.evidence import APPROVAL_TYPE, PAYLOAD_TYPE, REVIEW_TYPE, Checkpoint, Head, statement_of
 from tests.core.test_approval import PLAN, signed_by
 from tests.core.test_evidence import told
 
 from .conftest import CREDENTIALS
+from .door import Answer, Door
 
 BUCKET = "finedge-staging-evidence"
 
@@ -215,6 +216,15 @@ def test_what_somebody_signed_under_their_own_name_and_is_no_such_document_count
 
     assert [one.review.user_id for one in evidence.reviews("d-1", key)] == ["AROA1:pat"]
     assert evidence.approvals(PLAN.id, key) == ()
+
+
+def test_of_two_that_write_the_same_at_once_one_is_told_to_ask_again(
+    behind: Aws, door: Door, signer: KmsSigner
+) -> None:
+    body = b"<Error><Code>ConditionalRequestConflict</Code><Message>at work</Message></Error>"
+    door.next("PUT", Answer(status=409, body=body))
+    with pytest.raises(Unavailable, match="is being written by others"):
+        EvidenceBucket(behind.s3, BUCKET).review(review(), signer)
 
 
 def test_what_is_kept_is_read_with_what_is_wrong_with_it(

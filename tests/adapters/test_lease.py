@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from botocore.config import Config
 from slipway.adapters.aws import Aws
 from slipway.adapters.holder import Holder, machine_id
 from slipway.adapters.journal import DynamoJournal, now_iso
-from slipway.adapters.lease import _KEY, DynamoLease
+from slipway.adapters.lease import _KEY, DynamoLease, _Clock
 from slipway.errors import ConfigurationError, JournalError, Locked, SlipwayError, Unavailable
 from slipway.patience import Patience
 
@@ -432,3 +434,11 @@ def test_in_a_table_that_was_made_anew_an_old_holder_holds_nothing(aws: Aws) -> 
         with pytest.raises(Locked):
             DynamoJournal(aws.dynamodb, TABLE).fenced_by(old).append("d-1", "began", {})
         new.check()
+
+
+@pytest.mark.parametrize(("took_s", "ahead_s"), [(0.0, 100.0), (600.0, 0.0)], ids=["at once", "long under way"])
+def test_the_time_in_an_answer_that_was_long_under_way_is_past(took_s: float, ahead_s: float) -> None:
+    clock = _Clock(lambda: 1_000_000.0)
+    answer = {"ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(datetime.fromtimestamp(1_000_100, UTC))}}}
+    clock.learn(answer, asked_at=time.monotonic() - took_s)
+    assert clock.now() == 1_000_000.0 + ahead_s

@@ -37,7 +37,7 @@ RACES = 50
 SLEEPS = 3
 NAMES = ("ann", "bob")
 WAIT_S = 30  # seconds for the other process to say something
-RUN_OUT_S = 120  # seconds of this process for a second of the wall clock to pass, which may be set back meanwhile
+RUN_OUT_S = 120  # seconds for a lease of one second to run out, on a machine that is busy with others
 START_S = 0.005  # seconds from the word to the start: both are waiting by then
 
 Before = Literal["given back", "run out", "of a dead process"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipway.errors import Stale
-from slipway.launch import SAME_ROLLBACK, _given_again, refuse_other_plan
+from slipway.launch import SAME_ROLLBACK, given_again, refuse_other_plan, settle
 from slipway.observation import Base
 from slipway.plan import Plan
 
@@ -57,14 +57,24 @@ def test_what_others_moved_since_is_named_and_the_reviewed_plan_itself_is_not_re
         ("deploy", timedelta(0), False),
     ],
 )
-def test_a_rollback_given_again_is_the_same_one_for_a_while(purpose: str, ago: timedelta, is_same: bool) -> None:
+def test_a_rollbackgiven_again_is_the_same_one_for_a_while(purpose: str, ago: timedelta, is_same: bool) -> None:
     journal = MemoryJournal(MemoryTable(), clock=lambda: (datetime.now(UTC) - ago).isoformat())
     facts = {"purpose": purpose, "plan": "p", "release": "r", "version": "v", "slot": "s", "replaces": None}
     journal.append("d-1", "began", {**facts, "by": "ana", "commit": None})
-    assert _given_again(journal) is None, "it goes on"
+    assert given_again(journal) is None, "it goes on"
     journal.append("d-1", "verifying", {})
     journal.append("d-1", "succeeded", {})
-    found = _given_again(journal)
+    found = given_again(journal)
     assert (found is not None) == is_same
     journal.append("d-2", "began", {**facts, "purpose": "deploy", "by": "ana", "commit": None})
-    assert _given_again(journal) is None, "something else came after it"
+    assert given_again(journal) is None, "something else came after it"
+
+
+def test_what_did_not_end_is_abandoned_once() -> None:
+    journal = MemoryJournal()
+    assert not settle(journal)
+    facts = {"purpose": "deploy", "plan": "p", "release": "r", "version": "v", "slot": "s", "replaces": None}
+    journal.append("d-1", "began", {**facts, "by": "ana", "commit": None})
+    assert settle(journal)
+    assert journal.events()[-1].kind == "abandoned"
+    assert not settle(journal), "it has come to its end, which is to be sealed"

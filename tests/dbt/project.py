@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.adapters.dbt import variables
+from slipway.adapters.dbt_tree import variables
 from slipway.slot import schema_in
 from tests.dbt.warehouse import PROJECT, Server
 

@@ -177,6 +177,9 @@ def test_readers_see_a_model_whole_while_it_is_backfilled_and_killed(
     try:
         with killed_when(live, shows_the_clone, tmp_path, *options):
             assert totals(live) == before
+        refused = live.invoke("deploy", "--env", "staging", expect=3).err
+        assert "built aside: its tables are to be taken over first" in refused
+        assert "invoke backfill.run --env staging --plan" in refused
         done = live.invoke("backfill.run", "--env", "staging", *options, "--json").json
     finally:
         ending.set()

@@ -23,8 +23,6 @@ from slipway.sandbox.platform import Platform
 
 from .conftest import House, Said
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
-
 # Where a secret lives: files of their owner alone, and the stores of the parts that know it by their nature.
 HOMES = re.compile(
     r"\.sandbox/(keys/[^/]+\.p8|aws-credentials|secrets/[^/]+|airflow-[^/]+/passwords\.json|postgres/.*|aws/.*)"

@@ -17,7 +17,7 @@ from tests.e2e.sample import sample
 from tests.e2e.trial import Trials, working_for
 
 # The first one finds a platform that has just begun
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 GONE_S = 30.0
 KEPT_S = 0.5  # between an event and the embedded AWS's next word on disk, which then holds it

@@ -17,7 +17,7 @@ from tests.e2e.sample import sample
 from tests.e2e.trial import Trials, working_for
 
 # The first one finds a platform that has just begun
-pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 TOLD = "again to stop at once"  # what is said to the first signal
 STOP_S = 120  # seconds until a stop is over

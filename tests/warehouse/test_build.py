@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from slipway.adapters.comparer import SlotComparer
-from slipway.adapters.dbt import DbtSlots, ground_of
+from slipway.adapters.dbt import DbtSlots
+from slipway.adapters.dbt_tree import ground_of
 from slipway.adapters.snowflake import Session
 from slipway.errors import ConfigurationError, StepFailed
 from slipway.ports import Outcome, Progress

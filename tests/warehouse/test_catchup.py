@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from slipway.adapters.comparer import NEWER
-from slipway.adapters.dbt import variables
+from slipway.adapters.dbt_tree import variables
 from slipway.adapters.snowflake import Session
 from slipway.errors import StepFailed
 from slipway.node import SCHEMA, nodes_in
