@@ -89,6 +89,7 @@ class Timeouts(Document):
     infra_s: int = Field(default=1800, ge=10)
     migrate_s: int = Field(default=900, ge=10)
     build_s: int = Field(default=3600, ge=10)
+    clone_s: int = Field(default=300, ge=1)  # one statement: a layer of a slot, a database, a table
     flip_s: int = Field(default=300, ge=5)
 
 

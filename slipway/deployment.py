@@ -278,7 +278,13 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
             )
             return replace(before, state=state, steps=(*before.steps[:-1], done))
         case "step-failed":
-            failed = replace(before.steps[-1], state="failed", duration_ms=data["duration_ms"], message=data["message"])
+            failed = replace(
+                before.steps[-1],
+                state="failed",
+                duration_ms=data["duration_ms"],
+                message=data["message"],
+                evidence=data.get("evidence", {}),
+            )
             return replace(before, state=state, steps=(*before.steps[:-1], failed))
         case "succeeded":
             looked_ms = before.looked_ms + int(data.get("outside_ms", 0))

@@ -154,8 +154,8 @@ def _take(number: int, step: Step, work: Assignment, around: Surroundings) -> No
     except Locked:
         raise
     except SlipwayError as error:
-        took = {"duration_ms": _ms(time.monotonic() - began)}
-        _record(error, around.journal, deployment, "step-failed", took)
+        facts = {"duration_ms": _ms(time.monotonic() - began), "evidence": dict(error.evidence)}
+        _record(error, around.journal, deployment, "step-failed", facts)
         raise
     seconds = time.monotonic() - began
     around.journal.append(

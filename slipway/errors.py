@@ -19,13 +19,19 @@ The number is the exit code of the command. Anything that is not a `SlipwayError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class SlipwayError(Exception):
-    """A failure a user can act on: what happened, where, and the command that mends it."""
+    """A failure a user can act on: what happened, where, and the command that mends it.
+
+    Attributes:
+        evidence: plain data for the record about what was tried, such as the ids of its queries.
+    """
 
     exit_code = 4
+    evidence: Mapping[str, Any] = {}
 
     def __init__(self, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)

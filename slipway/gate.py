@@ -51,6 +51,7 @@ class CheckReport(Document):
     dag_ids: tuple[str, ...] = ()
     dag_problems: tuple[Problem, ...] = ()
     dbt_problems: tuple[Problem, ...] = ()
+    dbt_parse_ms: int | None = None  # that dbt takes to read the project, at the beginning of each of its commands
     migration_problems: tuple[Problem, ...] = ()  # of every script, applied or not
     relations: tuple[str, ...] = ()  # LAYER.NAME of everything that the dbt project makes
 
@@ -197,6 +198,17 @@ def _dags_import(case: Case) -> Sequence[Result]:
 
 
 def _dbt_compile(case: Case) -> Sequence[Result]:
+    took_ms, most_s = case.checks.dbt_parse_ms, case.policy.dbt.parse_seconds
+    if took_ms is not None and took_ms > most_s * 1000:
+        return [
+            Result(
+                id="dbt.compile",
+                state="blocked",
+                reason=f"dbt reads the project for {took_ms / 1000:.1f} s, in every run that builds it; "
+                f"{most_s} s are allowed",
+                fix="take out what no node needs (packages, macros), or raise dbt.parse_seconds in config/policy.toml",
+            )
+        ]
     return _told(
         "dbt.compile",
         [f"{one.file}: {one.message}" for one in case.checks.dbt_problems],

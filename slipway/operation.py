@@ -18,7 +18,7 @@ from slipway import config
 from slipway.adapters import dag_gate, migration_lint
 from slipway.adapters.dag_pointer import DagPointer
 from slipway.adapters.dbt import DbtSlots
-from slipway.adapters.dbt_tree import check_project
+from slipway.adapters.dbt_tree import Parsed, check_project
 from slipway.adapters.dbt_tree import variables as dbt_variables
 from slipway.adapters.dependents import Dependents
 from slipway.adapters.git import Git
@@ -228,13 +228,15 @@ class Operation:
         with ThreadPoolExecutor(max_workers=2) as pool:
             compiled = pool.submit(self._check_dbt)
             dags = self._check_dags()
+            parsed = compiled.result()
             report = CheckReport(
                 dag_ids=tuple(sorted(dags.dags)),
                 dag_problems=tuple(Problem(file=one.file, message=one.message) for one in dags.problems),
-                dbt_problems=compiled.result(),
+                dbt_problems=parsed.problems,
+                dbt_parse_ms=parsed.parse_ms,
                 migration_problems=self._read_migrations(),
                 relations=made_by(nodes_in(self._compiled.read_bytes(), self.version.slot))
-                if not compiled.result()
+                if not parsed.problems
                 else (),
             )
         self._kept_file.parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +254,7 @@ class Operation:
             timeout_s=DAG_GATE_TIMEOUT_S,
         )
 
-    def _check_dbt(self) -> tuple[Problem, ...]:
+    def _check_dbt(self) -> Parsed:
         environment = self.site.environment
         profile = dbt_variables(
             environment,

@@ -110,6 +110,16 @@ class BreakGlass(Document):
     minutes: int = Field(ge=5, le=240)
 
 
+class DbtRules(Document):
+    """What the dbt project may cost every run that builds it.
+
+    Attributes:
+        parse_seconds: that dbt may take to read it.
+    """
+
+    parse_seconds: int = Field(default=60, ge=1)
+
+
 class LaneGates(Document):
     """The checks a lane is asked for in every environment."""
 
@@ -157,6 +167,7 @@ class Policy(Document):
     approvals: ApprovalRules
     break_glass: BreakGlass
     retention: RetentionRules = RetentionRules()
+    dbt: DbtRules = DbtRules()
     lanes: dict[Lane, LaneGates]
     environments: dict[Literal["dev", "staging", "prod"], EnvironmentRules]
     comparison: ComparisonRules = ComparisonRules()

@@ -135,7 +135,7 @@ class DbtSlots:
                 unpublished.
             Unavailable: the warehouse was lost meanwhile; the slot stays incomplete.
         """
-        began, passes, built, copies = time.monotonic(), 0, 0, set[str]()
+        began, passes, results, copies = time.monotonic(), 0, list[dict[str, Any]](), set[str]()
         with self._session.noting() as queries:
             self._session.run(*bookkeeping(self._environment.warehouse.ops_database))
             anew = self._build_incomplete(step, progress)
@@ -144,7 +144,8 @@ class DbtSlots:
                 passes += 1
                 progress(f"{len(due)} relations lack what was written since; pass {passes}")
                 done, copies_now = self._pass(step, due, progress)
-                built, copies = built + done, copies | copies_now
+                results, copies = results + done, copies | copies_now
+        built = _passed(results)
         said = f"{built} nodes and tests passed in {passes} pass(es)" if passes else "nothing was written meanwhile"
         return Outcome(
             summary=f"built anew: {anew.summary}; then {said}" if anew else said,
@@ -155,6 +156,7 @@ class DbtSlots:
                 "passes": passes,
                 "passed": built,
                 "copied": sorted(copies),
+                **queries_of(results, step.slot).evidence(),
                 "session": queries.evidence(),
             },
             outside_s=time.monotonic() - began,
@@ -168,8 +170,10 @@ class DbtSlots:
         clone_from = step.follows if step.follows in complete else None
         return self.build(BuildSlot(slot=step.slot, release=step.release, clone_from=clone_from), progress)
 
-    def _pass(self, step: CatchUpSlot, nodes: tuple[Node, ...], progress: Progress) -> tuple[int, set[str]]:
-        """Build `nodes` and their descendants, and return how many passed and which snapshots were copied.
+    def _pass(
+        self, step: CatchUpSlot, nodes: tuple[Node, ...], progress: Progress
+    ) -> tuple[list[dict[str, Any]], set[str]]:
+        """Build `nodes` and their descendants, and return dbt's results and which snapshots were copied.
 
         The slot is incomplete meanwhile: a process that dies leaves one that is built anew.
         """
@@ -181,22 +185,32 @@ class DbtSlots:
         live = self._bucket.dbt_manifest(step.follows)
         same = copied(nodes, nodes_in(live, step.follows) if live else ())
         for node in same:
-            self._copy(node, step)
+            self._copy(node.relation, source=step.follows, target=step.slot)
         profile = variables(self._environment, step.slot, address=self._address, key_file=self._key_file)
         results = self._run(profile, ["--select", *(f"{node.selector}+" for node in nodes)], progress)
         self._note_moment(step.slot, moment)
         self._complete(step.slot, step.release, ground)
-        return _passed(results), {".".join(node.relation) for node in same}
+        return results, {".".join(node.relation) for node in same}
 
-    def _copy(self, node: Node, step: CatchUpSlot) -> None:
-        """Put the live slot's relation in the place of the slot's own, owned by who builds there."""
-        analytics, (layer, name) = self._environment.warehouse.analytics_database, node.relation
-        source, target = (f"{analytics}.{quoted(schema_in(layer, slot))}" for slot in (step.follows, step.slot))
-        role = self._environment.warehouse.transformer.role
-        self._session.run(
-            f"CREATE OR REPLACE TABLE {target}.{quoted(name)} CLONE {source}.{quoted(name)}",
-            f"GRANT OWNERSHIP ON TABLE {target}.{quoted(name)} TO ROLE {role} COPY CURRENT GRANTS",
+    def _copy(self, relation: Relation, *, source: str, target: str) -> None:
+        """Put the table of slot `source` in the place of slot `target`'s own, owned by who builds there.
+
+        What is transient, as dbt makes tables unless told otherwise, has transient clones only.
+        https://docs.snowflake.com/en/user-guide/tables-temp-transient
+        """
+        analytics, (layer, name) = self._environment.warehouse.analytics_database, relation
+        found = self._session.rows(
+            f"SELECT IS_TRANSIENT FROM {analytics}.INFORMATION_SCHEMA.TABLES "
+            "WHERE TABLE_SCHEMA = %s AND TABLE_NAME = %s",
+            [schema_in(layer, source), name],
         )
+        kind = "TRANSIENT TABLE" if found == [("YES",)] else "TABLE"
+        there, here = (f"{analytics}.{quoted(schema_in(layer, slot))}.{quoted(name)}" for slot in (source, target))
+        role = self._environment.warehouse.transformer.role
+        self._session.clone(
+            f"CREATE OR REPLACE {kind} {here} CLONE {there}", seconds=self._environment.timeouts.clone_s
+        )
+        self._session.run(f"GRANT OWNERSHIP ON TABLE {here} TO ROLE {role} COPY CURRENT GRANTS")
 
     def _due(self, step: CatchUpSlot, *, is_first: bool) -> tuple[Node, ...]:
         """Return the nodes that a pass builds again; what is new in the slot is no reason for a second one."""
@@ -351,8 +365,11 @@ class DbtSlots:
         for layer in layers:
             source, target = (quoted(schema_in(layer, slot)) for slot in (str(step.clone_from), step.slot))
             progress(f"cloning {source} to {target}")
-            self._session.run(
+            self._session.clone(
                 f"CREATE OR REPLACE SCHEMA {analytics}.{target} CLONE {analytics}.{source}",
+                seconds=self._environment.timeouts.clone_s,
+            )
+            self._session.run(
                 f"GRANT OWNERSHIP ON ALL TABLES IN SCHEMA {analytics}.{target} TO ROLE {role} COPY CURRENT GRANTS",
                 f"GRANT OWNERSHIP ON ALL VIEWS IN SCHEMA {analytics}.{target} TO ROLE {role} COPY CURRENT GRANTS",
                 f"GRANT OWNERSHIP ON SCHEMA {analytics}.{target} TO ROLE {role} COPY CURRENT GRANTS",

@@ -23,7 +23,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from slipway.adapters.dbt import DbtSlots
-from slipway.adapters.dbt_process import Order, run_to_end
+from slipway.adapters.dbt_process import Order, queries_of, run_to_end
 from slipway.adapters.dbt_tree import ground_of, variables
 from slipway.adapters.grant import quoted
 from slipway.adapters.snowflake import OPS_SCHEMA, bookkeeping
@@ -86,6 +86,7 @@ class ModelBackfills(DbtSlots):
                 "microbatch": step.is_microbatch,
                 "runs_of_dbt": len(runs),
                 "passed": passed,
+                **queries_of(results, step.aside).evidence(),
                 "session": queries.evidence(),
             },
             outside_s=time.monotonic() - began,
@@ -224,14 +225,10 @@ class ModelBackfills(DbtSlots):
     def _take_over(self, step: AdoptModel, progress: Progress) -> None:
         """Fill the slot, which nobody sees, with the tables of the clone; then say that it was done."""
         self._session.change(f"DELETE FROM {self._slots_table} WHERE SLOT = %s", [step.slot])
-        role = self._environment.warehouse.transformer.role
         for relation in step.relations:
-            source, target = (_address(self._analytics, relation, slot) for slot in (step.aside, step.slot))
+            layer, name = relation.split(".")
             progress(f"taking over {relation}")
-            self._session.run(
-                f"CREATE OR REPLACE TABLE {target} CLONE {source}",
-                f"GRANT OWNERSHIP ON TABLE {target} TO ROLE {role} COPY CURRENT GRANTS",
-            )
+            self._copy((layer, name), source=step.aside, target=step.slot)
         views: Order = ("run", "--select", f"+{step.request.model}+,{VIEWS}")
         self._dbt(step.slot, views, progress)  # to its end: readers see the clone, which is not to stay
         self._complete(step.slot, step.release, self._ground(step.slot))
@@ -292,8 +289,3 @@ def _stretches(since: date, until: date, days: int) -> Iterator[tuple[date, date
     while since < end:
         yield since, min(since + timedelta(days=days), end)
         since += timedelta(days=days)
-
-
-def _address(database: str, relation: str, slot: str) -> str:
-    layer, name = relation.split(".")
-    return f"{database}.{quoted(schema_in(layer, slot))}.{quoted(name)}"

@@ -108,7 +108,9 @@ def run_to_end(
     results = results_in(work) if code in (0, 1) else []
     failed = [one for one in results if one["status"] in ("error", "fail", "runtime error")]
     if code or failed or not (results or may_be_nothing):
-        raise failure_of(failed, lines)
+        failure = failure_of(failed, lines)
+        failure.evidence = queries_of(results, profile["SLIPWAY_SLOT"]).evidence()
+        raise failure
     return results
 
 

@@ -99,7 +99,7 @@ class Rehearsal:
         variables: Callable[[Environment], Mapping[str, str]],
     ) -> None:
         warehouse = environment.warehouse
-        self._session, self._live = session, live
+        self._session, self._live, self._clone_s = session, live, environment.timeouts.clone_s
         self._ops = warehouse.ops_database
         self._raw = f"{warehouse.raw_database}{SUFFIX}"
         self._clones = {name: f"{name}{SUFFIX}" for name in (warehouse.raw_database, warehouse.ops_database)}
@@ -234,7 +234,8 @@ class Rehearsal:
         try:
             for name, clone in self._clones.items():
                 progress(f"rehearsal: clone of {name}")
-                self._session.run(f"CREATE OR REPLACE DATABASE {clone} CLONE {name}")
+                statement = f"CREATE OR REPLACE DATABASE {clone} CLONE {name}"
+                self._session.clone(statement, seconds=self._clone_s)
             yield
         except BaseException:
             with suppress(StepFailed):

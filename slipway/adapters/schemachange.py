@@ -145,15 +145,17 @@ class Schemachange:
             ran = _grown(before, self._facts.migration_runs())
         if code and any(map(is_loss, map(_plain, lines))):
             raise Unavailable(f"the warehouse was lost during the migration: {_cause(lines)}", fix=FIX)
+        evidence = {**self._queries(tag).evidence(), "session": queries.evidence()}
         if code:
-            raise StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
+            failure = StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
+            failure.evidence = evidence
+            raise failure
         return Outcome(
             summary=f"{len(step.scripts)} script(s) applied",
             evidence={
                 "scripts": list(step.scripts),
                 "ran": sorted(ran),  # now: an attempt before may have run others
-                **self._queries(tag).evidence(),
-                "session": queries.evidence(),
+                **evidence,
             },
             outside_s=outside_s,
         )

@@ -22,13 +22,14 @@ from slipway.adapters.snowflake_failure import (
     LoginRefused,
     MissingObject,
     SessionEnded,
+    TimedOut,
     translated,
     translated_login,
     waits,
 )
 from slipway.adapters.surroundings import is_loopback, reach_directly
 from slipway.config import Principal, Warehouse
-from slipway.errors import Unavailable
+from slipway.errors import SlipwayError, Unavailable
 from slipway.migration import ScriptRun, SetOut, applied_migrations
 from slipway.observation import AppliedMigration, Published, WarehouseFacts
 from slipway.slot import MARKER_SCHEMA, MARKER_VIEW, PUBLISHED_LAYERS, slots_among
@@ -111,10 +112,11 @@ class Session:
             Unavailable: the warehouse does not answer, or ended the session. Whether it ran the statement is unknown.
             ConfigurationError: there is no fit private key.
         """
-        found, query = self._ask(statement, values)
+        return self._ask(statement, values, note=self._note)
+
+    def _note(self, query: str | None) -> None:
         for queries in self._noting:
             queries.note([query])
-        return found
 
     def require_answer(self) -> None:
         """Return when the warehouse answers now, over another connection if this one was lost, and the guard allows.
@@ -131,8 +133,10 @@ class Session:
         except SessionEnded:
             self._ask("SELECT 1")
 
-    def _ask(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[tuple[Any, ...]], str | None]:
-        """Return the rows of a statement and its id."""
+    def _ask(
+        self, statement: str, values: Sequence[Any] = (), *, note: Callable[[str | None], None] = lambda query: None
+    ) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement; `note` is given its id, also when it is refused."""
         if self._connection is None:
             self._connection = self._connect()
         _keep_signals()
@@ -143,7 +147,9 @@ class Session:
                 except KeyboardInterrupt:
                     self._cancel(cursor, statement)
                     raise
-                return list(cursor.fetchall()), cursor.sfqid
+                finally:
+                    note(cursor.sfqid)
+                return list(cursor.fetchall())
         except Unavailable:
             self._connection = None  # the connector ends its session when this process ends, if it can
             raise
@@ -166,13 +172,38 @@ class Session:
         self.guard()
         self.rows(statement, values)
 
+    def clone(self, statement: str, *, seconds: int) -> None:
+        """Run one statement that clones; the warehouse ends it when it takes longer than `seconds`.
+
+        A clone copies what the warehouse knows of every partition, which may take longer than a deployment has.
+        https://docs.snowflake.com/en/sql-reference/parameters#statement-timeout-in-seconds
+
+        Raises:
+            TimedOut: it took longer, and left nothing.
+        """
+        self.rows(f"ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = {seconds}")
+        try:
+            self.change(statement)
+        except TimedOut as error:
+            error.fix = "give the same command again, or allow more: clone_s under [timeouts] in config/ENV.toml"
+            raise
+        finally:
+            if self._connection is not None:
+                self.rows("ALTER SESSION UNSET STATEMENT_TIMEOUT_IN_SECONDS")
+
     @contextmanager
     def noting(self) -> Iterator[Queries]:
-        """Give what notes the ids of the statements that are run until the end of the block."""
+        """Give what notes the ids of the statements that are run until the end of the block, refused ones too.
+
+        What is raised out of it takes them along as evidence.
+        """
         queries = Queries(tag=self.query_tag)
         self._noting.append(queries)
         try:
             yield queries
+        except SlipwayError as error:
+            error.evidence = {"session": queries.evidence(), **error.evidence}
+            raise
         finally:
             self._noting.remove(queries)
 

@@ -17,6 +17,7 @@ from slipway.errors import SlipwayError, StepFailed, Unavailable
 PATIENCE_S = 10  # seconds a request is repeated whose connection failed; who waits longer asks again
 _NO_OBJECT = 2003  # Snowflake: object does not exist or not authorized
 _NO_DATABASE = 2043
+_TIMED_OUT = 630  # Snowflake: the statement reached its timeout
 # Snowflake: the user or its secret is not known, the token is not signed by its key, the role is not granted to it
 _NO_LOGIN = (390100, 390144, 390186, 390189)
 # Snowflake: the session, or the token that renews it, is not known any more
@@ -44,6 +45,10 @@ class SessionEnded(Unavailable):
 
 class MissingObject(StepFailed):
     """Something a statement names is not there, or the role may not see it."""
+
+
+class TimedOut(StepFailed):
+    """The warehouse ended a statement that took longer than it may; it changed nothing."""
 
 
 @contextmanager
@@ -92,7 +97,8 @@ def _refusal(error: snowflake.connector.errors.Error, statement: str) -> Slipway
             f"the warehouse ended the session, as it does when it is started again: {_first_line(error)}",
             fix="give the command again",
         )
-    kind = MissingObject if error.errno in (_NO_OBJECT, _NO_DATABASE) else StepFailed
+    kinds = {_NO_OBJECT: MissingObject, _NO_DATABASE: MissingObject, _TIMED_OUT: TimedOut}
+    kind = kinds.get(error.errno or 0, StepFailed)
     return kind(f"Snowflake refused: {_first_line(error)} (query {error.sfqid}): {' '.join(statement.split())[:160]}")
 
 

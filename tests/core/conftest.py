@@ -177,7 +177,9 @@ class MemoryEnvironment:
 
     def _count(self, kind: str) -> None:
         if self.fails_at == kind:
-            raise StepFailed(f"{kind} refused")
+            refused = StepFailed(f"{kind} refused")
+            refused.evidence = {"query_ids": [f"query of {kind}"]}
+            raise refused
         self.counts[kind] = self.counts.get(kind, 0) + 1
 
     def is_applied(self, step: ApplyInfrastructure) -> bool:

@@ -104,6 +104,7 @@ def test_a_step_that_fails_leaves_those_before_it_and_a_rerun_does_only_the_rest
     (failed,) = fold(journal.events())
     assert failed.state == "failed"
     assert [step.state for step in failed.steps] == ["done"] * KINDS.index(kind) + ["failed"]
+    assert failed.steps[-1].evidence == {"query_ids": [f"query of {kind}"]}
     environment.fails_at = None
     done = deploy(environment, journal, release, version)
     assert done.state == "succeeded"

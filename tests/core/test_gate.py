@@ -103,6 +103,11 @@ WITHOUT_UNDO = {"snowflake_migrations/undo/U1.0.0__tables.sql": None}
             case(checks=CheckReport(dbt_problems=(Problem(file="models/m.sql", message="no such column"),))),
             "models/m.sql: no such column",
         ),
+        (
+            "dbt.compile",
+            case(checks=CheckReport(dbt_parse_ms=60_001)),
+            "dbt reads the project for 60.0 s, in every run that builds it; 60 s are allowed",
+        ),
         ("migration.edited", case(environment=EDITED), "V1.0.0__tables.sql was applied with other content"),
         (
             "migration.order",

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +158,27 @@ class House:
         endpoint = postgres.ensure(self.root / ".sandbox")
         with psycopg.connect(endpoint.dsn(SOURCE_DATABASE)) as connection:
             return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    @contextmanager
+    def source_held(self, table: str, *, seconds: float) -> Iterator[None]:
+        """Keep others from reading a table of the source database in the block, for so long at most."""
+        endpoint = postgres.ensure(self.root / ".sandbox")
+        held, over = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with psycopg.connect(endpoint.dsn(SOURCE_DATABASE)) as connection:
+                connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+                held.set()
+                over.wait(seconds)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        try:
+            assert held.wait(timeout=30)
+            yield
+        finally:
+            over.set()
+            holder.join()
 
     def processes(self) -> list[psutil.Process]:
         """Return every process that runs out of this house."""

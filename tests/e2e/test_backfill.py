@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(1800)]
 DAG = "card_transactions"
 MODEL = "fct_card_transactions"
 WAIT_S = 300
+HELD_S = 60  # that a run waits for its source at most, while the one who began it is stopped
 TOTALS = "SELECT COUNT(*), COUNT(DISTINCT TRANSACTION_ID), SUM(AMOUNT) FROM "
 
 
@@ -137,7 +138,8 @@ def test_a_backfill_is_paused_gone_on_with_and_cancelled_by_others(
             with live.start("backfill.run", "--env", "staging", *options, stderr=said) as running:
                 with live.site() as site:
                     live.wait_for(lambda: running.poll() is not None or answers(begun, site), timeout_s=WAIT_S)  # noqa: B023
-                live.invoke(command, "--env", "staging")
+                with live.source_held("core.card_transactions", seconds=HELD_S):  # no date ends meanwhile
+                    live.invoke(command, "--env", "staging")
                 assert running.wait(timeout=WAIT_S) == 130, (tmp_path / "said").read_text()
         assert word in (tmp_path / "said").read_text()
         assert last(live)["state"] == "failed"

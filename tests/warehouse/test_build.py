@@ -17,7 +17,7 @@ import pytest
 
 from slipway.adapters.comparer import SlotComparer
 from slipway.adapters.dbt import DbtSlots
-from slipway.adapters.dbt_tree import ground_of
+from slipway.adapters.dbt_tree import check_project, ground_of, variables
 from slipway.adapters.snowflake import Session
 from slipway.errors import ConfigurationError, StepFailed
 from slipway.ports import Outcome, Progress
@@ -27,7 +27,7 @@ from tests.dbt.warehouse import PROJECT, Server
 from tests.warehouse.place import Place, bare_place
 
 TODAY = date(2026, 11, 28)
-FIRST, SECOND, THIRD, FOURTH = "AAAA0001", "AAAA0002", "AAAA0003", "AAAA0004"
+FIRST, SECOND, THIRD, FOURTH, FIFTH = (f"AAAA000{number}" for number in range(1, 6))
 SETTINGS = """
 name: small
 version: "1.0"
@@ -227,6 +227,42 @@ def test_a_build_that_fails_leaves_a_slot_that_was_complete_incomplete(small: Sm
     assert FOURTH in found.slots, "the clone stands"
     assert FOURTH not in found.complete_slots
     assert THIRD in found.complete_slots
+
+
+def test_a_clone_that_takes_longer_than_it_may_is_ended_by_the_warehouse(small: Small, third: Outcome) -> None:
+    big = f"{small.place.database('ANALYTICS')}.FINANCE__{THIRD}.BIG"
+    small.place.deployer.run(
+        f"CREATE TABLE {big} AS SELECT SEQ4() AS N, MD5(SEQ4()::VARCHAR) AS A "
+        "FROM TABLE(GENERATOR(ROWCOUNT => 12000000))"
+    )
+    timeouts = small.place.environment.timeouts.model_copy(update={"clone_s": 1})
+    hurried = replace(small.place, environment=small.place.environment.model_copy(update={"timeouts": timeouts}))
+    try:
+        with pytest.raises(StepFailed, match=r"timeout of 1 second\(s\) and was canceled") as failed:
+            replace(small, place=hurried).build(FIFTH, clone_from=THIRD)
+    finally:
+        small.place.deployer.run(f"DROP TABLE {big}")
+    assert "clone_s under [timeouts]" in str(failed.value.fix)
+    assert f"FINANCE__{FIFTH}" not in small.place.facts.schemas()
+    found = small.place.facts.read()
+    assert FIFTH not in found.complete_slots
+    assert THIRD in found.complete_slots
+    limit = small.place.deployer.rows("SHOW PARAMETERS LIKE 'STATEMENT_TIMEOUT_IN_SECONDS'")
+    assert [row[1] for row in limit] == ["172800"], "what is no clone may take its time"
+
+
+def test_a_project_is_parsed_and_it_is_told_how_long_dbt_takes(small: Small, third: Outcome, tmp_path: Path) -> None:
+    place = small.place
+    key_file = place.server.key_of(place.environment.warehouse.transformer)
+    profile = variables(place.environment, THIRD, address=place.server.address, key_file=key_file)
+    parsed = check_project(small.project, tmp_path, profile)
+    assert parsed.problems == ()
+    assert 0 < (parsed.parse_ms or 0) < 120_000
+    broken = shutil.copytree(small.project, tmp_path / "broken")
+    (broken / "models" / "finance" / "fct_rate.sql").write_text("select * from {{ ref('nowhere') }}")
+    refused = check_project(broken, tmp_path / "work", profile)
+    assert "nowhere" in refused.problems[0].message
+    assert refused.parse_ms is None
 
 
 def test_nothing_is_built_into_what_readers_see(small: Small, third: Outcome) -> None:

@@ -10,8 +10,8 @@ import pytest
 from slipway.adapters.query import KEPT, Queries
 from slipway.errors import StepFailed
 from tests.warehouse.place import Place
-from tests.warehouse.test_build import Manifests, Small
-from tests.warehouse.test_migration import EACH, SCRIPTS, Scripts
+from tests.warehouse.test_build import MODELS, Manifests, Small
+from tests.warehouse.test_migration import EACH, SCRIPTS, SECOND, VIEW, Scripts
 
 SLOT = "AAAA0001"
 
@@ -33,7 +33,8 @@ def test_what_a_session_runs_is_noted_until_the_end_of_the_block(place: Place) -
             session.run("SELECT 2", "SELECT NO_SUCH_COLUMN")
         session.require_answer()
     session.rows("SELECT 3")
-    assert [text for _, text in history(place, outer.evidence())] == ["SELECT 1", "SELECT 2"]
+    told = ["SELECT 1", "SELECT 2", "SELECT NO_SUCH_COLUMN"]  # what was refused has an id too
+    assert [text for _, text in history(place, outer.evidence())] == told
     assert outer.evidence()["query_tag"] == session.query_tag == history(place, outer.evidence())[0][0]
     assert inner.ids == outer.ids[1:]
 
@@ -81,3 +82,28 @@ def test_the_evidence_of_a_migration_names_the_queries_of_its_run_alone(place: P
     assert first["query_tag"] != second["query_tag"]
     assert not set(first["query_ids"]) & set(second["query_ids"])
     assert first["session"]["queries"] > 0
+
+
+def test_a_build_that_fails_takes_the_queries_of_its_nodes_along_and_those_of_the_deployer(
+    place: Place, tmp_path: Path
+) -> None:
+    small = Small(place, tmp_path, Manifests())
+    small.write(models={**MODELS, "finance/fct_wrong.sql": "select 1 / 0 as rate"})
+    with pytest.raises(StepFailed, match="fct_wrong") as failed:
+        small.build(SLOT)
+    evidence = dict(failed.value.evidence)
+    made = history(place, evidence)
+    assert made
+    assert {tag for tag, _ in made} == {evidence["query_tag"]} == {f"slipway:dbt:{SLOT}"}
+    assert any(text.startswith("DELETE FROM") for _, text in history(place, evidence["session"]))
+
+
+@pytest.mark.parametrize("name", [SECOND, VIEW])
+def test_a_migration_that_fails_takes_the_query_that_was_refused_along(name: str, place: Place, tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match=name) as failed:
+        Scripts(place, tmp_path).migrate(
+            {**SCRIPTS, name: f"CREATE TABLE {place.database('RAW')}.PUBLIC.W (N NO_SUCH);"}
+        )
+    evidence = dict(failed.value.evidence)
+    texts = [text for _, text in history(place, evidence if name == VIEW else evidence["session"])]
+    assert any("NO_SUCH" in text for text in texts)

@@ -12,6 +12,7 @@ import duckdb
 
 from slipway.sandbox.snowflake import error, relation
 from slipway.sandbox.snowflake.access import MANAGED
+from slipway.sandbox.snowflake.information import is_transient
 from slipway.sandbox.snowflake.intent import step
 from slipway.sandbox.snowflake.reader import Name, Reader, quote_name
 from slipway.sandbox.snowflake.result import Result
@@ -28,8 +29,9 @@ def handle_create(cursor: Cursor, reader: Reader) -> Result | None:
     """Run CREATE DATABASE, CREATE SCHEMA and CREATE TABLE .. CLONE; returns None for any other CREATE."""
     reader.expect("CREATE")
     replace = reader.take("OR", "REPLACE")
-    while reader.take_any("TRANSIENT", "TEMPORARY", "TEMP", "LOCAL", "GLOBAL"):
-        pass
+    adjectives = set[str]()
+    while word := reader.take_any("TRANSIENT", "TEMPORARY", "TEMP", "LOCAL", "GLOBAL"):
+        adjectives.add(word)
     kind = reader.take_any("DATABASE", "SCHEMA", "TABLE", "VIEW")
     if not kind or (kind == "DATABASE" and reader.peek() == "ROLE"):
         return None
@@ -53,11 +55,17 @@ def handle_create(cursor: Cursor, reader: Reader) -> Result | None:
     if kind == "VIEW":
         raise error.syntax("unexpected 'CLONE': a view cannot be cloned.")
     target, origin = session.object_name(name, "CREATE TABLE"), session.object_name(source, "CREATE TABLE")
-    temporary = any(word in ("TEMPORARY", "TEMP") for word in reader.words[:5])
-    if temporary:
+    if adjectives & {"TEMPORARY", "TEMP"}:
         raise error.unsupported("CREATE TEMPORARY TABLE .. CLONE")
     return _clone_table(
-        session, origin, target, replace=replace, exists_ok=exists_ok, keep="GRANTS" in reader.words, empty=like
+        session,
+        origin,
+        target,
+        replace=replace,
+        exists_ok=exists_ok,
+        keep="GRANTS" in reader.words,
+        empty=like,
+        transient="TRANSIENT" in adjectives,
     )
 
 
@@ -148,13 +156,23 @@ def _comment_container(session: Session, name: Name, reader: Reader) -> None:
 
 
 def _clone_table(
-    session: Session, source: Name, target: Name, *, replace: bool, exists_ok: bool, keep: bool, empty: bool
+    session: Session,
+    source: Name,
+    target: Name,
+    *,
+    replace: bool,
+    exists_ok: bool,
+    keep: bool,
+    empty: bool,
+    transient: bool,
 ) -> Result:
     instance = session.instance
     instance.access.require(session, "TABLE", source, "SELECT")
     instance.access.require_creation(session, "TABLE", target[:2])
     relation.need_schema(session, target[:2])
     sql = relation.table_sql(session, source)
+    if not (transient or empty) and is_transient(instance.registry.objects.get(("TABLE", source), "")):
+        raise error.not_permanent()
     kind = instance.relation_kind(target)
     if kind is not None:
         if exists_ok:
@@ -169,7 +187,8 @@ def _clone_table(
             relation.forget_loads(connection, target)
         relation.copy_table(connection, source, target, sql, empty=empty)
 
-    steps = [step("created", kind="TABLE", name=target, role=session.role)]
+    written = f"CREATE {'TRANSIENT ' if transient else ''}TABLE {quote_name(target)}"
+    steps = [step("created", kind="TABLE", name=target, role=session.role, definition=written)]
     steps += [step("copy_description", source=source, target=target)]
     if keep:
         steps += [step("copy_table_grants", source=source, target=target, grantor=session.role)]

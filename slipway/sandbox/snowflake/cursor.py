@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +48,8 @@ from slipway.sandbox.snowflake.result import Result
 from slipway.sandbox.snowflake.session import Session
 
 Parameters = Sequence[Any] | dict[Any, Any] | None
+_LONGEST_S = 172_800  # that a statement may take: the default of STATEMENT_TIMEOUT_IN_SECONDS
+_AGAIN_S = 0.05
 Handler = Callable[["Cursor", Reader], Result | None]
 
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "UNDROP", "GRANT", "REVOKE", "COMMENT"})
@@ -127,7 +131,8 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         self._sfqid, self._rows, self._fetched = str(uuid.uuid4()), None, 0
         self.upload = None
         try:
-            self.result = self._run(command, params, kwargs.get("binding_params"))
+            with self._limited():
+                self.result = self._run(command, params, kwargs.get("binding_params"))
             self._finish(kwargs)
         except BaseException as raised:
             failure = error.translate(raised)
@@ -139,6 +144,34 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         finally:
             self._record(command, started, failure)
         return self
+
+    @contextlib.contextmanager
+    def _limited(self) -> Iterator[None]:
+        """End what runs longer than the session's STATEMENT_TIMEOUT_IN_SECONDS, where DuckDB works for it.
+
+        It is told to stop again and again, because what it is told between two of its statements is forgotten.
+        """
+        limit = float(self.session.parameters.get("STATEMENT_TIMEOUT_IN_SECONDS", _LONGEST_S) or _LONGEST_S)
+        if limit >= _LONGEST_S:
+            yield
+            return
+        ended, connection = threading.Event(), self.session._duck_conn
+
+        def watch() -> None:
+            waiting = limit
+            while not ended.wait(waiting):
+                connection.interrupt()
+                waiting = _AGAIN_S
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        except duckdb.InterruptException as interrupted:
+            raise error.timed_out(limit) from interrupted
+        finally:
+            ended.set()
+            watcher.join()
 
     def _finish(self, kwargs: dict[str, Any]) -> None:
         self._rowcount = self.result.rowcount

@@ -31,6 +31,15 @@ def syntax(detail: str) -> ProgrammingError:
     return ProgrammingError(msg=f"SQL compilation error:\n{detail}", errno=1003, sqlstate="42000")
 
 
+def not_permanent() -> ProgrammingError:
+    """Return the error for a permanent clone of what is transient."""
+    return ProgrammingError(
+        msg="SQL compilation error:\nTransient object cannot be cloned to a permanent object.",
+        errno=2120,
+        sqlstate="0A000",
+    )
+
+
 def missing(kind: str, name: str) -> ProgrammingError:
     """Return the error for an object that is absent or may not be seen: Snowflake does not say which."""
     state = "42S02" if kind in ("Object", "Table", "View") else "02000"
@@ -148,7 +157,7 @@ def no_such_feature(feature: str) -> ProgrammingError:
 
 
 def timed_out(seconds: float) -> ProgrammingError:
-    """Return the end of a script that ran longer than STATEMENT_TIMEOUT_IN_SECONDS."""
+    """Return the end of what ran longer than STATEMENT_TIMEOUT_IN_SECONDS."""
     return ProgrammingError(
         msg=f"Statement reached its statement or warehouse timeout of {seconds:g} second(s) and was canceled.",
         errno=630,

@@ -6,6 +6,7 @@ databases are swapped. A reference to `db.INFORMATION_SCHEMA.x` becomes a filter
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from slipway.sandbox.snowflake.history import TABLE as QUERY_HISTORY
@@ -40,11 +41,13 @@ _RELATIONS = f"""
     WHERE r.schema_name NOT IN {_HIDDEN}
       AND r.database_name IN (SELECT name FROM {STORE}.databases)"""
 
+_TRANSIENT = r"\s*create\s+(or\s+replace\s+)?transient\b"  # how the definition of a transient table begins
 _TABLES = f"""
     CREATE OR REPLACE VIEW {STORE}.is_tables AS
     SELECT database_name AS TABLE_CATALOG, schema_name AS TABLE_SCHEMA, name AS TABLE_NAME, owner AS TABLE_OWNER,
            if(kind = 'TABLE', 'BASE TABLE', kind) AS TABLE_TYPE,
-           if(definition ILIKE '%transient%', 'YES', 'NO') AS IS_TRANSIENT, NULL::VARCHAR AS CLUSTERING_KEY,
+           if(regexp_matches(coalesce(definition, ''), '^{_TRANSIENT}', 'i'), 'YES', 'NO') AS IS_TRANSIENT,
+           NULL::VARCHAR AS CLUSTERING_KEY,
            row_count::BIGINT AS ROW_COUNT, if(kind = 'TABLE', row_count * 64, NULL)::BIGINT AS BYTES,
            if(kind = 'TABLE', 1, NULL)::BIGINT AS RETENTION_TIME, if(kind = 'TABLE', 'YES', 'NO') AS IS_INSERTABLE_INTO,
            'YES' AS IS_TYPED, created AS CREATED, altered AS LAST_ALTERED, created AS LAST_DDL, owner AS LAST_DDL_BY,
@@ -171,6 +174,11 @@ RELATIONS = {
     "APPLICABLE_ROLES": ("is_applicable_roles", None),
     "ENABLED_ROLES": ("is_applicable_roles", None),
 }
+
+
+def is_transient(definition: str) -> bool:
+    """Tell whether a table was created TRANSIENT."""
+    return re.match(_TRANSIENT, definition, re.IGNORECASE) is not None
 
 
 def creation_sql() -> str:

@@ -110,6 +110,17 @@ CASES = (
         page="sql-reference/sql/alter-session",
     ),
     case(
+        "a statement that takes longer than it may is ended, and the session goes on",
+        "ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = 1",
+        fails(
+            "SELECT COUNT(*) FROM TABLE(GENERATOR(ROWCOUNT => 3000000)) A, TABLE(GENERATOR(ROWCOUNT => 30000)) B",
+            630,
+            "Statement reached its statement or warehouse timeout of 1 second(s) and was canceled",
+        ),
+        value("SELECT COUNT(*) FROM T", 2),
+        page="sql-reference/parameters",
+    ),
+    case(
         "a time zone other than UTC is refused",
         refused("ALTER SESSION SET TIMEZONE = 'America/New_York'", "ALTER SESSION SET TIMEZONE = America/New_York"),
         page="sql-reference/sql/alter-session",
