@@ -4,6 +4,9 @@ What was applied is told by schemachange's history, never by what a run was aske
 out to run are written down before it begins. So when the process dies at any moment, it is known of every script that
 the history names with which content it ran, and every other one that the run set out with is in doubt and runs again.
 A statement that was under way then is the warehouse's to end; nothing here waits for it.
+
+schemachange decides by a checksum of its own which R scripts changed, and another version of it, or another value of a
+variable, may make all of them differ. It is shown those alone that a run sets out to run.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -169,7 +173,7 @@ class Schemachange:
                 self.runner.apply(script.name, tag, progress)
         if all(script.kind == "V" for script in pending):
             return 0, []
-        return self._run(tag, progress)
+        return self._run(frozenset(names), tag, progress)
 
     @cached_property
     def runner(self) -> ScriptRunner:
@@ -181,9 +185,15 @@ class Schemachange:
             variables=variables_of(self._environment),
         )
 
-    def _run(self, tag: str, progress: Progress) -> tuple[int, list[str]]:
+    def _run(self, names: frozenset[str], tag: str, progress: Progress) -> tuple[int, list[str]]:
         self._session.guard()
+        unasked = {one.name for one in scripts_in(self._component) if one.kind != "V" and one.name not in names}
         with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(
+                self._tree / "snowflake_migrations" / SCRIPTS_FOLDER,
+                Path(folder) / SCRIPTS_FOLDER,
+                ignore=lambda _, found: unasked.intersection(found),
+            )
             ended = run(
                 self._command(Path(folder), tag),
                 environment=self._variables(),
@@ -214,7 +224,7 @@ class Schemachange:
         settings = {
             "config-version": 2,
             "schemachange": {
-                "root-folder": str(self._tree / "snowflake_migrations" / SCRIPTS_FOLDER),
+                "root-folder": str(folder / SCRIPTS_FOLDER),
                 "change-history-table": self._table(HISTORY_TABLE),
                 "create-change-history-table": True,
                 "raise-exception-on-ignored-versioned-script": True,

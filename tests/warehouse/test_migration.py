@@ -170,6 +170,17 @@ def test_a_view_that_a_run_left_behind_untold_is_brought_back(place: Place, tmp_
     assert scripts.pending(SCRIPTS) == ()
 
 
+def test_what_schemachange_takes_for_changed_and_is_not_does_not_run(place: Place, tmp_path: Path) -> None:
+    scripts = Scripts(place, tmp_path)
+    scripts.migrate(SCRIPTS)
+    history = f"{place.database('OPS')}.SLIPWAY.CHANGE_HISTORY"
+    place.deployer.run(f"UPDATE {history} SET CHECKSUM = 'another tool' WHERE SCRIPT = '{VIEW}'")
+    before = place.facts.migration_runs()
+    done = scripts.migrate({**SCRIPTS, EACH: "SELECT 2;"})
+    assert done.evidence["ran"] == [EACH]
+    assert place.facts.migration_runs()[VIEW] == before[VIEW]
+
+
 def test_what_runs_always_runs_after_the_scripts_of_a_run_that_died_or_failed(place: Place, tmp_path: Path) -> None:
     scripts = Scripts(place, tmp_path)
     scripts.migrate(SCRIPTS)
