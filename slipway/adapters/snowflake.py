@@ -181,15 +181,18 @@ class Session:
         Raises:
             TimedOut: it took longer, and left nothing.
         """
+        unlimited = "ALTER SESSION UNSET STATEMENT_TIMEOUT_IN_SECONDS"
         self.rows(f"ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = {seconds}")
         try:
             self.change(statement)
-        except TimedOut as error:
-            error.fix = "give the same command again, or allow more: clone_s under [timeouts] in config/ENV.toml"
+        except Unavailable:
+            raise  # its session is over, and the limit with it
+        except SlipwayError as error:
+            self.rows(unlimited)
+            if isinstance(error, TimedOut):
+                error.fix = "give the same command again, or allow more: clone_s under [timeouts] in config/ENV.toml"
             raise
-        finally:
-            if self._connection is not None:
-                self.rows("ALTER SESSION UNSET STATEMENT_TIMEOUT_IN_SECONDS")
+        self.rows(unlimited)
 
     @contextmanager
     def noting(self) -> Iterator[Queries]:

@@ -90,6 +90,9 @@ class MortalSession:
     def change(self, statement: str, values: Sequence[Any] = ()) -> None:
         self.rows(statement, values)
 
+    def clone(self, statement: str, *, seconds: int) -> None:
+        self.rows(statement)
+
 
 @dataclass(frozen=True)
 class Events:
