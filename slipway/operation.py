@@ -178,6 +178,7 @@ class Operation:
             after=next((one.id for one in reversed(self.site.history())), None),
             commits=self.commits,
             purpose=purpose,
+            asked_by=self.site.asker() if purpose == "rollback" else None,
             once_live=self._old_slots(),
             ends_rollbacks=self.contraction(seen).ends if purpose == "deploy" else (),
             orphans=self._orphans(seen),

@@ -104,6 +104,7 @@ def build_plan(
     after: str | None = None,
     commits: tuple[Provenance, ...] = (),
     purpose: Purpose = "deploy",
+    asked_by: str | None = None,
     once_live: Collection[str] = (),
     ends_rollbacks: tuple[str, ...] = (),
     orphans: tuple[str, ...] = (),
@@ -117,6 +118,7 @@ def build_plan(
         configuration: the digest of the environment's configuration.
         after: the id of the last deployment, whatever came of it.
         commits: since the one that is live, oldest first.
+        asked_by: who wants what no commit brings: a rollback.
         once_live: slots that readers have seen at some time, or that were refused to them: when one is not live now,
             what it holds is old.
         ends_rollbacks: versions that need what the pending scripts take away.
@@ -148,6 +150,7 @@ def build_plan(
         slot=release.slot,
         commit=release.provenance.commit,
         commits=commits,
+        asked_by=asked_by,
         policy=policy,
         configuration=configuration,
         after=after,

@@ -104,8 +104,9 @@ def test_the_author_of_any_commit_since_the_live_release_does_not_count() -> Non
 
 
 @pytest.mark.parametrize("asked_by", [f"{ROLE}/ben", "Ben <ben@finedge.example>"], ids=["known to AWS", "known to git"])
-def test_whoever_asked_for_what_no_commit_brings_does_not_count(asked_by: str) -> None:
-    plan = PLAN.model_copy(update={"commits": (), "purpose": "backfill", "asked_by": asked_by})
+@pytest.mark.parametrize("purpose", ["backfill", "rollback"])
+def test_whoever_asked_for_what_no_commit_brings_does_not_count(asked_by: str, purpose: str) -> None:
+    plan = PLAN.model_copy(update={"commits": (), "purpose": purpose, "asked_by": asked_by})
 
     assert people_who_count(signed_by("ben", plan=plan), signed_by("pat", plan=plan), plan=plan) == ("pat",)
     assert refusals(signed_by("ben", plan=plan), plan=plan) == ("ben: asked for what would be deployed",)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from slipway.operation import open_site
+
 from .conftest import SOON, House, Said
 
 ANA = ("-c", "user.name=Ana", "-c", "user.email=ana@finedge.example")
@@ -177,8 +179,11 @@ def test_breaking_the_glass_takes_two_people_is_loud_and_waits_for_a_review(prod
 
 def test_the_way_back_needs_nobodys_approval(prod: House) -> None:
     back = prod.invoke("rollback", "--env", "prod", "--json").json
-    assert back["last_deployment"]["purpose"] == "rollback"
-    assert back["last_deployment"]["state"] == "succeeded"
+    last = back["last_deployment"]
+    assert (last["purpose"], last["state"]) == ("rollback", "succeeded")
+    with open_site(prod.root, "prod", start=False) as site:
+        asked_by = site.bucket.plan(last["plan"]).asked_by
+    assert asked_by, "where the policy wants approvals of a rollback, theirs does not count"
 
 
 def test_everything_that_was_signed_holds_and_an_auditor_needs_openssl_only(prod: House, tmp_path: Path) -> None:
