@@ -256,7 +256,7 @@ def test_a_model_that_is_no_microbatch_is_built_whole_with_what_it_stands_on(eve
         "INSERT INTO EVENTS_OPS.SLIPWAY.SLOTS",  # the clone is built
         "CREATE OR REPLACE DATABASE",  # readers are about to be shown it
         "SWAP WITH",  # readers see it
-        "CREATE OR REPLACE TABLE",  # a table was taken over
+        "CREATE OR REPLACE TRANSIENT TABLE",  # a table was taken over
         "INSERT INTO EVENTS_OPS.SLIPWAY.BACKFILLS",  # all tables were
         "DROP SCHEMA",  # it is over but for what is left to clear away
     ],
