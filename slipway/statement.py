@@ -48,14 +48,12 @@ class Unit:
     @property
     def sha256(self) -> str:
         """What tells it from other units: its words. Comments and the width of spaces are none."""
-        bare = (" ".join(_COMMENTS.sub(" ", one).split()) for one in self.statements)
-        return hashlib.sha256("\n;\n".join(bare).encode()).hexdigest()
+        return hashlib.sha256("\n;\n".join(map(_words, self.statements)).encode()).hexdigest()
 
     @property
     def headline(self) -> str:
         """Its first words, for people; of a value in it nothing is shown."""
-        words = " ".join(_COMMENTS.sub(" ", self.statements[0]).split())
-        return re.split(r"['$=(]", words, maxsplit=1)[0].strip()[:80]
+        return re.split(r"['$=(]", _words(self.statements[0]), maxsplit=1)[0].strip()[:80]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,8 +153,13 @@ def bare(statement: str) -> str:
     return _COMMENTS.sub(" ", statement)
 
 
+def _words(statement: str) -> str:
+    """Return a statement without comments and with single spaces."""
+    return " ".join(bare(statement).split())
+
+
 def is_whole(succeeded: Collection[str], unit: Unit | None) -> bool:
-    """Return whether what succeeded of a unit is all of it.
+    """Return whether what succeeded of a unit is all of it; the warehouse's history drops comments before a statement.
 
     Args:
         succeeded: the texts of what ran in its place and succeeded.
@@ -164,11 +167,11 @@ def is_whole(succeeded: Collection[str], unit: Unit | None) -> bool:
             ended; any statement otherwise.
     """
     if unit is not None:
-        return set(unit.statements) <= set(succeeded)
-    bare = [text for one in succeeded if not _SESSION.match(text := _COMMENTS.sub(" ", one))]
-    if any(_OPENS.match(text) for text in bare):
-        return any(_COMMITS.match(text) for text in bare)
-    return bool(bare)
+        return set(map(_words, unit.statements)) <= set(map(_words, succeeded))
+    texts = [text for one in succeeded if not _SESSION.match(text := bare(one))]
+    if any(_OPENS.match(text) for text in texts):
+        return any(_COMMITS.match(text) for text in texts)
+    return bool(texts)
 
 
 def standing_of(marks: Iterable[Mark]) -> Standing:

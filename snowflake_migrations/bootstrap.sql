@@ -44,6 +44,10 @@ CREATE USER IF NOT EXISTS {{ env }}_SVC_READER
     DEFAULT_ROLE = {{ env }}_READER
     DEFAULT_WAREHOUSE = {{ env }}_WH
     COMMENT = 'Reports and dashboards';
+-- Whatever the account's own defaults are, instants and dates are written alike in all of their sessions
+ALTER USER {{ env }}_SVC_DEPLOYER SET TIMEZONE = 'UTC', DATE_OUTPUT_FORMAT = 'YYYY-MM-DD', AUTOCOMMIT = TRUE;
+ALTER USER {{ env }}_SVC_LOADER SET TIMEZONE = 'UTC', DATE_OUTPUT_FORMAT = 'YYYY-MM-DD', AUTOCOMMIT = TRUE;
+ALTER USER {{ env }}_SVC_TRANSFORMER SET TIMEZONE = 'UTC', DATE_OUTPUT_FORMAT = 'YYYY-MM-DD', AUTOCOMMIT = TRUE;
 GRANT ROLE {{ env }}_DEPLOYER TO USER {{ env }}_SVC_DEPLOYER;
 GRANT ROLE {{ env }}_LOADER TO USER {{ env }}_SVC_LOADER;
 GRANT ROLE {{ env }}_TRANSFORMER TO USER {{ env }}_SVC_TRANSFORMER;

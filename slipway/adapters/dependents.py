@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import sqlglot
 from sqlglot import exp
 
-from slipway.adapters.grant import contents_of
+from slipway.adapters.grant import contents_of, present_grants
 from slipway.adapters.snowflake import Session
 from slipway.config import Warehouse
 from slipway.dependent import (
@@ -54,7 +54,8 @@ class Dependents:
         warehouse = self._warehouse
         databases = (warehouse.raw_database, warehouse.analytics_database, warehouse.ops_database)
         views = [view for database in databases for view in self._views(database)]
-        _refuse((*hanging(self._streams(), self._tasks(), self._ground), *bystanders(views, self._ground)))
+        hangs = hanging(self._streams(), self._tasks(), self._ground)
+        _refuse((*hangs, *bystanders(views, self._ground), *self._makers()))
 
     def refuse_before_publishing(self, slot: str, *, live: str | None) -> None:
         """Return when the slot shows nothing but itself and the swap takes nothing along; raise `StepFailed` otherwise.
@@ -86,6 +87,28 @@ class Dependents:
                 fix="make it a model, or move it to another database",
             )
             for name in strangers(contents_of(self._session.rows, marts, kinds=None), made)
+        )
+
+    def _makers(self) -> tuple[Hindrance, ...]:
+        """Return which roles may make something beside what is published: what they made, nobody else may see.
+
+        INFORMATION_SCHEMA and SHOW list what the one who asks holds a privilege on, and the owner of a database holds
+        none on what others make in it. https://docs.snowflake.com/en/sql-reference/info-schema/tables
+        """
+        marts, deployer = self._warehouse.marts_database, self._warehouse.deployer.role
+        contents = {schema: set[str]() for schema in contents_of(self._session.rows, marts)}
+        found: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        for grant in sorted(present_grants(self._session.rows, marts, contents)):
+            may_make = grant.privilege.startswith("CREATE ") or (grant.privilege == "OWNERSHIP" and grant.path)
+            if may_make and grant.grantee != deployer:
+                found.setdefault((grant.path, grant.grantee), []).append(grant.privilege)
+        return tuple(
+            Hindrance(
+                place=".".join((marts, *path)),
+                reason=f"lets {role} make objects there ({', '.join(held)}), and the swap would put them away unseen",
+                fix="revoke that, and have them made in another database",
+            )
+            for (path, role), held in found.items()
         )
 
     def _views(self, database: str) -> list[View]:

@@ -76,10 +76,15 @@ class StatementJournal:
             time.sleep(_LOOK_S)
 
     def _said(self, mark: Mark) -> list[tuple[str, str]]:
-        """Return text and status of the statements that ran under a mark's tag."""
+        """Return text and status of the statements that ran under a mark's tag.
+
+        A statement that was cancelled is told by its message alone, its status may be that of any other.
+        """
         history = f"TABLE({self._ops}.INFORMATION_SCHEMA.QUERY_HISTORY(RESULT_LIMIT => {_MOST_QUERIES}))"
         rows = self._session.rows(
-            f"SELECT QUERY_TEXT, EXECUTION_STATUS FROM {history} WHERE QUERY_TAG = %s", [mark.tag]
+            "SELECT QUERY_TEXT, IFF(EXECUTION_STATUS = 'SUCCESS' AND ERROR_MESSAGE IS NOT NULL, 'CANCELLED', "
+            f"EXECUTION_STATUS) FROM {history} WHERE QUERY_TAG = %s",
+            [mark.tag],
         )
         if not rows:
             self._require_reach(mark, history)

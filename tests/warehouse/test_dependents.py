@@ -82,6 +82,22 @@ def test_a_report_that_names_a_slot_is_refused_before_a_build_and_does_not_hold_
     assert live_slot(published) == NEW
 
 
+def test_whoever_may_make_what_nobody_else_sees_beside_what_is_published_is_named_before_a_build(
+    published: Place, admin: Session
+) -> None:
+    finance = f"{published.database('MARTS')}.FINANCE"
+    admin.run("CREATE ROLE IF NOT EXISTS MAKERS")
+    published.deployer.run(
+        f"GRANT USAGE, CREATE VIEW ON SCHEMA {finance} TO ROLE MAKERS",
+        f"GRANT USAGE ON DATABASE {published.database('MARTS')} TO ROLE MAKERS",
+    )
+    with pytest.raises(StepFailed, match=rf"{finance} lets MAKERS make objects there \(CREATE VIEW\)") as stopped:
+        published.dependents.refuse_before_build()
+    assert "1 thing(s)" in stopped.value.message, "to use it is no harm"
+    published.deployer.run(f"REVOKE CREATE VIEW ON SCHEMA {finance} FROM ROLE MAKERS")
+    published.dependents.refuse_before_build()
+
+
 def test_names_are_read_from_sql_and_not_from_what_it_only_mentions() -> None:
     text = "create view a.b.c as -- from X.Y.Z\nwith q as (select 1) select 'D.E.F', t.x from g.h.i t, q, \"j\".k"
     assert names_in(text) == {("G", "H", "I"), ("Q",), ("j", "K")}

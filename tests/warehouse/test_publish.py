@@ -35,6 +35,14 @@ def analysts(admin: Session) -> Iterator[str]:
     admin.run("DROP ROLE CFO", 'DROP ROLE "Analysts"', "DROP USER ANN")
 
 
+@pytest.fixture
+def managing(place: Place, admin: Session) -> Iterator[str]:
+    """The deployer's role, which may manage grants once a test lets it, and may not after it."""
+    role = place.environment.warehouse.deployer.role
+    yield role
+    admin.run(f"REVOKE MANAGE GRANTS ON ACCOUNT FROM ROLE {role}")
+
+
 def test_what_others_were_granted_stands_after_a_publishing(published: Place, analysts: str) -> None:
     marts = published.database("MARTS")
     published.deployer.run(
@@ -52,18 +60,34 @@ def test_what_others_were_granted_stands_after_a_publishing(published: Place, an
     assert ("FINANCE", "KEPT", "REFERENCES", "ROLE", "Analysts") in privileges(published)
 
 
-def test_future_grants_reach_what_is_new_now_and_next_time(published: Place, analysts: str) -> None:
+def test_future_grants_reach_what_is_new_now_and_next_time(
+    published: Place, analysts: str, admin: Session, managing: str
+) -> None:
     marts = published.database("MARTS")
-    published.deployer.run(
+    admin.run(
         f"GRANT USAGE ON DATABASE {marts} TO ROLE {analysts}",
         f"GRANT USAGE ON FUTURE SCHEMAS IN DATABASE {marts} TO ROLE {analysts}",
         f"GRANT SELECT ON FUTURE VIEWS IN SCHEMA {marts}.FINANCE TO ROLE {analysts}",
+        f"GRANT MANAGE GRANTS ON ACCOUNT TO ROLE {managing}",
     )
     for slot, view in ((NEW, "ADDED"), (OLD, "GONE")):
         published.publish(slot)
         found = privileges(published)
         assert ("FINANCE", view, "SELECT", "ROLE", "Analysts") in found
         assert (marts, "CUSTOMER", "USAGE", "ROLE", "Analysts") in {(marts, *one[1:]) for one in found}
+
+
+def test_without_the_privilege_to_give_future_grants_again_nothing_is_published(
+    published: Place, analysts: str, admin: Session
+) -> None:
+    marts = published.database("MARTS")
+    admin.run(f"GRANT SELECT ON FUTURE VIEWS IN SCHEMA {marts}.FINANCE TO ROLE {analysts}")
+    with pytest.raises(StepFailed, match=r"SELECT on future views in FINANCE to role Analysts") as stopped:
+        published.publish(NEW)
+    assert "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE STAGING_DEPLOYER" in str(stopped.value.fix)
+    live = published.facts.published()
+    assert live is not None
+    assert live.slot == OLD
 
 
 def test_the_reader_reads_everything_that_is_published(server: Server, published: Place) -> None:
@@ -74,10 +98,10 @@ def test_the_reader_reads_everything_that_is_published(server: Server, published
 
 
 def test_a_grant_that_cannot_follow_stops_the_publishing_before_readers_see_anything(
-    published: Place, analysts: str
+    published: Place, analysts: str, admin: Session
 ) -> None:
     marts = published.database("MARTS")
-    published.deployer.run(f"GRANT OWNERSHIP ON FUTURE VIEWS IN SCHEMA {marts}.FINANCE TO ROLE {analysts}")
+    admin.run(f"GRANT OWNERSHIP ON FUTURE VIEWS IN SCHEMA {marts}.FINANCE TO ROLE {analysts}")
     with pytest.raises(StepFailed, match=r"OWNERSHIP on future views in FINANCE to role Analysts") as stopped:
         published.publish(NEW)
     assert "revoke it" in str(stopped.value.fix)

@@ -23,9 +23,9 @@ T, LOG = "{{ raw_database }}.PUBLIC.T", "{{ raw_database }}.PUBLIC.LOG"
 SIX = (
     f"ALTER TABLE {T} ADD COLUMN B NUMBER",
     f"CREATE TABLE {LOG} (WHAT VARCHAR)",
-    f"INSERT INTO {LOG} SELECT 'made'",  # twice would be seen
+    f"-- Twice would be seen\nINSERT INTO {LOG} SELECT 'made'",  # the history keeps no comment before a statement
     f"BEGIN TRANSACTION;\nUPDATE {T} SET B = A;\nINSERT INTO {LOG} SELECT 'filled';\nCOMMIT",
-    f"UPDATE {T} SET B = B + 1",  # so would this
+    f"/* So would\nthis */ UPDATE {T} /* in place */ SET B = B + 1",
     "CREATE VIEW {{ raw_database }}.PUBLIC.V AS SELECT A, B FROM " + T,
 )
 UNDO = (

@@ -196,8 +196,12 @@ class Access:
             raise error.insufficient(kind, name[-1])
 
     def require_granting_future(self, session: Session, container: Name) -> None:
-        """Raise unless the role may grant on what is not there yet: MANAGE GRANTS, or ownership of the container."""
-        self.require_granting(session, "DATABASE" if len(container) == 1 else "SCHEMA", container)
+        """Raise unless the role may grant on what is not there yet: MANAGE GRANTS, or ownership of a schema with
+        managed access."""
+        kind = "DATABASE" if len(container) == 1 else "SCHEMA"
+        self.require_granting(session, kind, container)
+        if not (self.has_account_privilege(session, "MANAGE GRANTS") or self.is_managed(container)):
+            raise error.insufficient(kind, container[-1])
 
     def is_managed(self, schema: Name) -> bool:
         """Tell whether a schema has managed access."""

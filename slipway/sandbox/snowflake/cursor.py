@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 import uuid
@@ -50,6 +51,8 @@ from slipway.sandbox.snowflake.session import Session
 Parameters = Sequence[Any] | dict[Any, Any] | None
 _LONGEST_S = 172_800  # that a statement may take: the default of STATEMENT_TIMEOUT_IN_SECONDS
 _AGAIN_S = 0.05
+# that the history of queries does not keep: https://docs.getdbt.com/reference/project-configs/query-comment
+_LEADING_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
 Handler = Callable[["Cursor", Reader], Result | None]
 
 _DDL = frozenset({"CREATE", "ALTER", "DROP", "UNDROP", "GRANT", "REVOKE", "COMMENT"})
@@ -186,7 +189,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         session.instance.history.record(
             Entry(
                 query_id=str(self._sfqid),
-                text=command,
+                text=_LEADING_COMMENTS.sub("", command),
                 database=session.database,
                 schema=session.schema,
                 verb=command.split(None, 1)[0].upper()[:40] if command.split() else "",
