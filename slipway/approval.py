@@ -4,8 +4,8 @@ Rules:
 - An approval is for one plan id in one environment; a plan that changes has another id, and no approvals.
 - A person counts once, however many identities or signatures they have.
 - Whoever wrote, co-wrote or committed any of the plan's commits does not count, nor does who asked for a plan that no
-  commit brings, a backfill's. An address that belongs to nobody in the policy may be anybody's, so nobody counts until
-  it is named.
+  commit brings, a backfill or a rollback. An address that belongs to nobody in the policy may be anybody's, so nobody
+  counts until it is named.
 - An approval is good for the policy's time to live, and never before the time it names.
 - Break-glass is a statement of its own kind: several people, one of them no author, within minutes. It lifts what can
   wait (`LIFTED`), never what keeps broken code out, and asks for a review before the next deployment.

@@ -241,7 +241,8 @@ class Operation:
                 else (),
             )
         self._kept_file.parent.mkdir(parents=True, exist_ok=True)
-        if not (report.dag_problems or report.dbt_problems or report.migration_problems):
+        is_slow = (parsed.parse_ms or 0) > self.site.policy.dbt.parse_seconds * 1000  # a busy machine may have been
+        if not (is_slow or report.dag_problems or report.dbt_problems or report.migration_problems):
             _write(self._kept_file, report.to_bytes())
         return report
 

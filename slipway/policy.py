@@ -114,10 +114,10 @@ class DbtRules(Document):
     """What the dbt project may cost every run that builds it.
 
     Attributes:
-        parse_seconds: that dbt may take to read it.
+        parse_seconds: that dbt may take to read it; parsing is given up after two minutes.
     """
 
-    parse_seconds: int = Field(default=60, ge=1)
+    parse_seconds: int = Field(default=60, ge=1, le=110)
 
 
 class LaneGates(Document):

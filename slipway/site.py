@@ -28,7 +28,7 @@ from slipway.adapters.release_bucket import ReleaseBucket
 from slipway.adapters.signing import KmsSigner
 from slipway.adapters.snowflake import Address, Session, SnowflakeFacts
 from slipway.config import Environment, Principal
-from slipway.deployment import Deployment, fold
+from slipway.deployment import Deployment, fold, published_slots
 from slipway.errors import Blocked, ConfigurationError, NotBootstrapped
 from slipway.observation import InfrastructureFacts, Observation
 from slipway.patience import Patience
@@ -224,7 +224,13 @@ class Site:
             shown: the slot that readers see.
         """
         found = self.open_backfill()
-        if found is not None and shown in self.slots_aside(found):
+        if found is None or shown is None:
+            return
+        try:
+            is_aside = shown in self.bucket.plan(found.plan).slots_aside
+        except ConfigurationError:  # an earlier Slipway's, or gone: what no deployment published is no slot of theirs
+            is_aside = shown not in published_slots(self.history())
+        if is_aside:
             raise Blocked(
                 f"readers see {shown}, which {found.id} built aside: its tables are to be taken over first",
                 fix=f"invoke backfill.run --env {self.environment.name} --plan {short(found.plan)} ends it",

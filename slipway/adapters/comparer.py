@@ -160,11 +160,13 @@ class SlotComparer:
         if found.stopping:
             lines = "\n    ".join(acknowledgement_lines(found, most=NAMED))
             more = "\n    and so on, as that command shows" if len(found.stopping) > NAMED else ""
-            raise Differs(
+            differs = Differs(
                 refusal(found),
                 fix="look: invoke dbt.compare --env ENV; mend the model or the data and deploy again, or commit in "
                 f"config/policy.toml what is wanted:\n    {lines}{more}",
             )
+            differs.evidence = sessions.queries.evidence()
+            raise differs
         return Outcome(
             summary=found.summary(),
             evidence={**found.evidence(), **sessions.queries.evidence()},

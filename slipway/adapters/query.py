@@ -15,7 +15,7 @@ KEPT = 50  # ids: evidence is kept for years and read by people; the tag finds t
 
 @dataclass(kw_only=True, eq=False, slots=True)
 class Queries:
-    """Ids of queries in the order they came; the first `KEPT` are kept and all are counted.
+    """Ids of queries in the order they came; the first of them and the last are kept, `KEPT`, and all are counted.
 
     Attributes:
         tag: the QUERY_TAG they ran under.
@@ -29,8 +29,9 @@ class Queries:
         """Add ids; a statement that got none is not counted."""
         for one in filter(None, ids):
             self.count += 1
-            if len(self.ids) < KEPT:
-                self.ids.append(one)
+            if len(self.ids) == KEPT:
+                self.ids.pop()  # the last one tells where it ended
+            self.ids.append(one)
 
     def evidence(self) -> dict[str, Any]:
         """Return plain data for an `Outcome`."""

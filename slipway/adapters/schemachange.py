@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
@@ -147,19 +148,24 @@ class Schemachange:
             code, lines = self._apply(tag, progress)
             outside_s = time.monotonic() - began
             ran = _grown(before, self._facts.migration_runs())
-        if code and any(map(is_loss, map(_plain, lines))):
-            raise Unavailable(f"the warehouse was lost during the migration: {_cause(lines)}", fix=FIX)
-        evidence = {**self._queries(tag).evidence(), "session": queries.evidence()}
         if code:
-            failure = StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
-            failure.evidence = evidence
+            is_lost = any(map(is_loss, map(_plain, lines)))
+            failure = (
+                Unavailable(f"the warehouse was lost during the migration: {_cause(lines)}", fix=FIX)
+                if is_lost
+                else StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
+            )
+            failure.evidence = {"query_tag": tag, "session": queries.evidence()}
+            with suppress(StepFailed):  # that its queries cannot be told now is no news
+                failure.evidence = {**failure.evidence, **({} if is_lost else self._queries(tag).evidence())}
             raise failure
         return Outcome(
             summary=f"{len(step.scripts)} script(s) applied",
             evidence={
                 "scripts": list(step.scripts),
                 "ran": sorted(ran),  # now: an attempt before may have run others
-                **evidence,
+                **self._queries(tag).evidence(),
+                "session": queries.evidence(),
             },
             outside_s=outside_s,
         )

@@ -181,14 +181,15 @@ class Session:
         Raises:
             TimedOut: it took longer, and left nothing.
         """
-        unlimited = "ALTER SESSION UNSET STATEMENT_TIMEOUT_IN_SECONDS"
+        unlimited = "ALTER SESSION UNSET STATEMENT_TIMEOUT_IN_SECONDS"  # but for what the account says
         self.rows(f"ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = {seconds}")
         try:
             self.change(statement)
         except Unavailable:
             raise  # its session is over, and the limit with it
         except SlipwayError as error:
-            self.rows(unlimited)
+            with suppress(Unavailable):
+                self.rows(unlimited)
             if isinstance(error, TimedOut):
                 error.fix = "give the same command again, or allow more: clone_s under [timeouts] in config/ENV.toml"
             raise
@@ -205,7 +206,7 @@ class Session:
         try:
             yield queries
         except SlipwayError as error:
-            error.evidence = {"session": queries.evidence(), **error.evidence}
+            error.evidence = {**error.evidence, "session": queries.evidence()}  # of an inner block, these are more
             raise
         finally:
             self._noting.remove(queries)

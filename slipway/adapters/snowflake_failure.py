@@ -48,7 +48,7 @@ class MissingObject(StepFailed):
 
 
 class TimedOut(StepFailed):
-    """The warehouse ended a statement that took longer than it may; it changed nothing."""
+    """The warehouse ended a statement that took longer than it may; what it would have changed is as it was."""
 
 
 @contextmanager

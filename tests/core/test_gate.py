@@ -106,7 +106,7 @@ WITHOUT_UNDO = {"snowflake_migrations/undo/U1.0.0__tables.sql": None}
         (
             "dbt.compile",
             case(checks=CheckReport(dbt_parse_ms=60_001)),
-            "dbt reads the project for 60.0 s, in every run that builds it; 60 s are allowed",
+            "dbt reads the project for 60.1 s, in every run that builds it; 60 s are allowed",
         ),
         ("migration.edited", case(environment=EDITED), "V1.0.0__tables.sql was applied with other content"),
         (
@@ -149,6 +149,13 @@ def test_what_was_applied_is_judged_by_no_lint_any_more_and_an_undo_with_its_scr
     checks = CheckReport(migration_problems=(DROPS, UNDO_FAILS))
     assert states("migration.lint", case(checks=checks)) == ["blocked", "blocked"]
     assert states("migration.lint", case(checks=checks, environment=EDITED)) == ["passed"]
+
+
+def test_a_project_that_is_slow_to_read_holds_up_only_what_has_it_built() -> None:
+    of = case(checks=CheckReport(dbt_parse_ms=60_001))
+    steps = tuple(step for step in of.plan.steps if step.kind != "build")
+    assert states("dbt.compile", of) == ["blocked"]
+    assert states("dbt.compile", replace(of, plan=of.plan.model_copy(update={"steps": steps}))) == ["passed"]
 
 
 def test_a_check_is_asked_only_of_its_lanes() -> None:

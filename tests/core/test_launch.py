@@ -57,7 +57,7 @@ def test_what_others_moved_since_is_named_and_the_reviewed_plan_itself_is_not_re
         ("deploy", timedelta(0), False),
     ],
 )
-def test_a_rollbackgiven_again_is_the_same_one_for_a_while(purpose: str, ago: timedelta, is_same: bool) -> None:
+def test_a_rollback_given_again_is_the_same_one_for_a_while(purpose: str, ago: timedelta, is_same: bool) -> None:
     journal = MemoryJournal(MemoryTable(), clock=lambda: (datetime.now(UTC) - ago).isoformat())
     facts = {"purpose": purpose, "plan": "p", "release": "r", "version": "v", "slot": "s", "replaces": None}
     journal.append("d-1", "began", {**facts, "by": "ana", "commit": None})

@@ -39,10 +39,10 @@ def test_what_a_session_runs_is_noted_until_the_end_of_the_block(place: Place) -
     assert inner.ids == outer.ids[1:]
 
 
-def test_the_first_ids_are_kept_and_all_are_counted() -> None:
+def test_the_first_ids_and_the_last_are_kept_and_all_are_counted() -> None:
     queries = Queries(tag="t")
     queries.note(str(number) for number in range(KEPT - 1))
-    queries.note([None, "last", "beyond", ""])
+    queries.note([None, "beyond", "last", ""])
     found = queries.evidence()
     assert found["query_ids"] == [*map(str, range(KEPT - 1)), "last"]
     assert (found["queries"], found["query_tag"]) == (KEPT + 1, "t")

@@ -171,8 +171,6 @@ def _clone_table(
     instance.access.require_creation(session, "TABLE", target[:2])
     relation.need_schema(session, target[:2])
     sql = relation.table_sql(session, source)
-    if not (transient or empty) and is_transient(instance.registry.objects.get(("TABLE", source), "")):
-        raise error.not_permanent()
     kind = instance.relation_kind(target)
     if kind is not None:
         if exists_ok:
@@ -180,6 +178,8 @@ def _clone_table(
         if not replace or source == target or kind != "TABLE":
             raise error.already_exists(".".join(target))
         instance.access.require(session, "TABLE", target, "OWNERSHIP")
+    if not (transient or empty) and is_transient(instance.registry.objects.get(("TABLE", source), "")):
+        raise error.not_permanent()
 
     def work(connection: duckdb.DuckDBPyConnection) -> None:
         if kind is not None:

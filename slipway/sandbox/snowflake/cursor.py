@@ -134,8 +134,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         self._sfqid, self._rows, self._fetched = str(uuid.uuid4()), None, 0
         self.upload = None
         try:
-            with self._limited():
-                self.result = self._run(command, params, kwargs.get("binding_params"))
+            self.result = self._run(command, params, kwargs.get("binding_params"))
             self._finish(kwargs)
         except BaseException as raised:
             failure = error.translate(raised)
@@ -154,7 +153,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
 
         It is told to stop again and again, because what it is told between two of its statements is forgotten.
         """
-        limit = float(self.session.parameters.get("STATEMENT_TIMEOUT_IN_SECONDS", _LONGEST_S) or _LONGEST_S)
+        limit = float(self.session.parameters.get("STATEMENT_TIMEOUT_IN_SECONDS", _LONGEST_S)) or _LONGEST_S
         if limit >= _LONGEST_S:
             yield
             return
@@ -217,14 +216,16 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
             self._keep_changes()
             return answer
         if reader.verb in ("EXECUTE", "CALL", "DECLARE", "BEGIN"):
-            answer = self._ask(_HANDLERS[reader.verb], reader)
+            with self._limited():
+                answer = self._ask(_HANDLERS[reader.verb], reader)
             if answer is None:
                 raise error.unsupported(reader.verb)
             return answer
         self._prepare_transaction(reader.verb)
         with move.holding(self.session, reader):
             try:
-                answer = self._answer(reader, values)
+                with self._limited():
+                    answer = self._answer(reader, values)
                 self._keep_changes()
                 return answer
             except BaseException as failure:

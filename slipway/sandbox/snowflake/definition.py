@@ -46,7 +46,7 @@ def _create(cursor: Cursor, create: exp.Create) -> Result:
     target = resolution.target_of(create)
     if target is None:
         raise error.unsupported(f"CREATE {kind} without a plain name")
-    original = create.sql(dialect="snowflake")
+    original = create.sql(dialect="snowflake", comments=kind == "VIEW")
     name = session.object_name(resolution.name_of(target), f"CREATE {kind}")
     properties = create.args.get("properties")
     held = list(properties.expressions) if properties else []

@@ -13,6 +13,7 @@ from snowflake.connector.errors import DatabaseError, Error, IntegrityError, Pro
 from sqlglot.errors import SqlglotError, UnsupportedError
 
 UNSUPPORTED = 391900  # a number Snowflake does not use, so that a limit of the emulation is never taken for its answer
+TIMED_OUT = 630
 TRANSACTION_ABORTED = 90100
 LOCK_CONFLICT = 625
 
@@ -23,7 +24,7 @@ class UnrecognisedError(ProgrammingError):  # type: ignore[misc]  # the connecto
 
 def is_final(failure: Error) -> bool:
     """Tell whether no handler of a block may catch an error, lest the block take another branch than on an account."""
-    return failure.errno == UNSUPPORTED or isinstance(failure, UnrecognisedError)
+    return failure.errno in (UNSUPPORTED, TIMED_OUT) or isinstance(failure, UnrecognisedError)
 
 
 def syntax(detail: str) -> ProgrammingError:
@@ -156,11 +157,12 @@ def no_such_feature(feature: str) -> ProgrammingError:
     return ProgrammingError(msg=f"SQL compilation error:\nUnsupported feature '{feature}'.", errno=2, sqlstate="0A000")
 
 
-def timed_out(seconds: float) -> ProgrammingError:
-    """Return the end of what ran longer than STATEMENT_TIMEOUT_IN_SECONDS."""
+def timed_out(seconds: float | None) -> ProgrammingError:
+    """Return the end of what ran longer than STATEMENT_TIMEOUT_IN_SECONDS; None where that is not known."""
+    limit = "" if seconds is None else f" of {seconds:g} second(s)"
     return ProgrammingError(
-        msg=f"Statement reached its statement or warehouse timeout of {seconds:g} second(s) and was canceled.",
-        errno=630,
+        msg=f"Statement reached its statement or warehouse timeout{limit} and was canceled.",
+        errno=TIMED_OUT,
         sqlstate="57014",
     )
 
@@ -327,6 +329,8 @@ def _translate_duckdb(failure: duckdb.Error) -> Error:
         return unsupported("writing two databases in one transaction")
     if isinstance(failure, duckdb.BinderException):
         return _translate_binder(failure)
+    if isinstance(failure, duckdb.InterruptException):
+        return timed_out(None)
     if isinstance(failure, duckdb.CatalogException):
         return _translate_catalog(failure)
     if isinstance(failure, duckdb.ParserException):  # Snowflake's grammar took it

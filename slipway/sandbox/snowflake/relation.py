@@ -59,11 +59,19 @@ def atomically(session: Session, work: Callable[[duckdb.DuckDBPyConnection], Non
             session.point()
             return
         except BaseException as failure:
-            with contextlib.suppress(duckdb.TransactionException):  # a failed COMMIT has rolled back
-                connection.execute("ROLLBACK")
+            _roll_back(connection)
             if not error.is_conflict(failure) or attempt == CONFLICT_TRIES - 1:
                 raise
         time.sleep(0.01 * (attempt + 1))
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """End the transaction, however often a timeout says to stop; a failed COMMIT has rolled back already."""
+    with contextlib.suppress(duckdb.TransactionException):
+        try:
+            connection.execute("ROLLBACK")
+        except duckdb.InterruptException:
+            connection.execute("ROLLBACK")
 
 
 def change(session: Session, database: str, work: Callable[[duckdb.DuckDBPyConnection], None], *steps: Step) -> None:

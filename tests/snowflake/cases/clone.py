@@ -56,6 +56,9 @@ CASES = (
         "CREATE TRANSIENT TABLE C CLONE Q",
         value("SELECT A FROM C", 1),
         fails("CREATE TABLE D CLONE C", 2120),
+        "CREATE TABLE IF NOT EXISTS T CLONE Q",
+        "/* dbt */ CREATE TRANSIENT TABLE N (A INT)",
+        fails("CREATE TABLE D CLONE N", 2120),
         "CREATE TABLE L LIKE Q",
         gives(
             "SELECT TABLE_NAME, IS_TRANSIENT FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME IN ('C', 'L', 'Q') "

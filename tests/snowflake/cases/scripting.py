@@ -163,6 +163,11 @@ CASES = (
         "a loop that does not end is ended by the timeout",
         "ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = 1",
         fails("BEGIN LOOP NULL; END LOOP; END", 630, "timeout of 1 second(s)"),
+        fails(
+            "BEGIN LET N := (SELECT COUNT(*) FROM TABLE(GENERATOR(ROWCOUNT => 3000000)) A, "
+            "TABLE(GENERATOR(ROWCOUNT => 30000)) B); EXCEPTION WHEN OTHER THEN RETURN 'caught'; END",
+            630,
+        ),
         page="sql-reference/parameters",
     ),
     case(

@@ -118,6 +118,17 @@ CASES = (
             "Statement reached its statement or warehouse timeout of 1 second(s) and was canceled",
         ),
         value("SELECT COUNT(*) FROM T", 2),
+        "BEGIN",
+        "INSERT INTO T VALUES (3, 'c')",
+        fails(
+            "UPDATE T SET ID = (SELECT COUNT(*) FROM TABLE(GENERATOR(ROWCOUNT => 3000000)) A, "
+            "TABLE(GENERATOR(ROWCOUNT => 30000)) B)",
+            630,
+        ),
+        "COMMIT",
+        value("SELECT COUNT(*) FROM T", 3),
+        "ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = 0",
+        value("SELECT COUNT(*) FROM T", 3),
         page="sql-reference/parameters",
     ),
     case(
