@@ -129,7 +129,7 @@ class Trials:
         try:
             yield one
             one.problems += self.problems("deploy", one.before, more_serials=one.more_serials)
-        except Exception as error:
+        except BaseException as error:  # what is interrupted has not converged
             one.problems.append(f"{type(error).__name__}: {error}")
             raise
         finally:
@@ -145,7 +145,7 @@ class Trials:
             self.prepare(cell.purpose)
             self.is_settled = False
             self._carry_out(cell, wanted, result)
-        except Exception as error:
+        except BaseException as error:  # what is interrupted has not converged
             result.problems.append(f"{type(error).__name__}: {error}")
             raise
         finally:
