@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
+from typing import Any
 
 import psutil
 import pytest
@@ -30,12 +32,17 @@ def runs(process: psutil.Process) -> bool:
 
 
 def listening(processes: list[psutil.Process]) -> list[tuple[str, int]]:
-    found = []
+    connections = list[Any]()
     for process in processes:
-        for one in process.net_connections("all"):
-            if one.status == psutil.CONN_LISTEN or (one.type.name == "SOCK_DGRAM" and one.laddr and not one.raddr):
-                found.append((one.laddr.ip, one.laddr.port))
-    return sorted(set(found))
+        with suppress(psutil.NoSuchProcess):  # some live for a moment: they came to their end since they were listed
+            connections += process.net_connections("all")
+    return sorted(
+        {
+            (one.laddr.ip, one.laddr.port)
+            for one in connections
+            if one.status == psutil.CONN_LISTEN or (one.type.name == "SOCK_DGRAM" and one.laddr and not one.raddr)
+        }
+    )
 
 
 def test_it_is_healthy_and_listens_on_loopback_only(bench: Bench) -> None:
