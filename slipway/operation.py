@@ -178,11 +178,15 @@ class Operation:
             after=next((one.id for one in reversed(self.site.history())), None),
             commits=self.commits,
             purpose=purpose,
-            asked_by=self.site.asker() if purpose == "rollback" else None,
+            asked_by=self._asker if purpose == "rollback" else None,
             once_live=self._old_slots(),
             ends_rollbacks=self.contraction(seen).ends if purpose == "deploy" else (),
             orphans=self._orphans(seen),
         )
+
+    @cached_property
+    def _asker(self) -> str:
+        return self.site.asker()
 
     def _old_slots(self) -> frozenset[str]:
         """Return the slots that are not published as they stand: readers saw them once, or they were refused."""

@@ -156,8 +156,9 @@ class Schemachange:
                 else StepFailed(f"migration failed: {_cause(lines)}", fix=self._fix(ran))
             )
             failure.evidence = {"query_tag": tag, "session": queries.evidence()}
-            with suppress(StepFailed):  # that its queries cannot be told now is no news
-                failure.evidence = {**failure.evidence, **({} if is_lost else self._queries(tag).evidence())}
+            if not is_lost:
+                with suppress(StepFailed):  # that its queries cannot be told now is no news
+                    failure.evidence = {**failure.evidence, **self._queries(tag).evidence()}
             raise failure
         return Outcome(
             summary=f"{len(step.scripts)} script(s) applied",

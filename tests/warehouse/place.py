@@ -31,6 +31,12 @@ class Place:
         return SnowflakeFacts(self.deployer, self.environment.warehouse)
 
     @property
+    def live_slot(self) -> str | None:
+        """The slot that readers see."""
+        live = self.facts.published()
+        return live.slot if live else None
+
+    @property
     def publisher(self) -> SlotPublisher:
         return SlotPublisher(self.deployer, self.environment.warehouse, self.facts, self.dependents)
 

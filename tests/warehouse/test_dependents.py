@@ -21,12 +21,6 @@ def published(place: Place) -> Place:
     return place
 
 
-def live_slot(place: Place) -> str:
-    live = place.facts.published()
-    assert live is not None
-    return live.slot
-
-
 def test_everything_that_would_show_a_mixture_or_be_swapped_away_is_named_at_once(
     published: Place, admin: Session
 ) -> None:
@@ -58,7 +52,7 @@ def test_everything_that_would_show_a_mixture_or_be_swapped_away_is_named_at_onc
     assert f"{marts}.FINANCE.BY_HAND was made there by somebody else" in said
     assert "GOOD" not in said
     assert "ON_LOADS" not in said
-    assert live_slot(published) == OLD
+    assert published.live_slot == OLD
     published.deployer.run(
         *(f"DROP VIEW {finance}.{name}" for name in ("LEFT_OVER", "CIRCLE", "LITERAL")),
         f"DROP STREAM {raw}.PUBLIC.ON_VIEW",
@@ -66,7 +60,7 @@ def test_everything_that_would_show_a_mixture_or_be_swapped_away_is_named_at_onc
         f"DROP VIEW {marts}.FINANCE.BY_HAND",
     )
     published.publish(NEW, replaces=OLD)
-    assert live_slot(published) == NEW
+    assert published.live_slot == NEW
 
 
 def test_a_report_that_names_a_slot_is_refused_before_a_build_and_does_not_hold_up_a_rollback(published: Place) -> None:
@@ -79,7 +73,7 @@ def test_a_report_that_names_a_slot_is_refused_before_a_build_and_does_not_hold_
         published.dependents.refuse_before_build()
     assert f"have it name {published.database('MARTS')}" in stopped.value.message
     published.publish(NEW, replaces=OLD)
-    assert live_slot(published) == NEW
+    assert published.live_slot == NEW
 
 
 def test_whoever_may_make_what_nobody_else_sees_beside_what_is_published_is_named_before_a_build(

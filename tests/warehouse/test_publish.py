@@ -85,9 +85,7 @@ def test_without_the_privilege_to_give_future_grants_again_nothing_is_published(
     with pytest.raises(StepFailed, match=r"SELECT on future views in FINANCE to role Analysts") as stopped:
         published.publish(NEW)
     assert "GRANT MANAGE GRANTS ON ACCOUNT TO ROLE STAGING_DEPLOYER" in str(stopped.value.fix)
-    live = published.facts.published()
-    assert live is not None
-    assert live.slot == OLD
+    assert published.live_slot == OLD
 
 
 def test_the_reader_reads_everything_that_is_published(server: Server, published: Place) -> None:
@@ -105,9 +103,7 @@ def test_a_grant_that_cannot_follow_stops_the_publishing_before_readers_see_anyt
     with pytest.raises(StepFailed, match=r"OWNERSHIP on future views in FINANCE to role Analysts") as stopped:
         published.publish(NEW)
     assert "revoke it" in str(stopped.value.fix)
-    live = published.facts.published()
-    assert live is not None
-    assert live.slot == OLD
+    assert published.live_slot == OLD
 
 
 def test_what_a_role_inherits_is_compared_and_told_of_in_the_evidence(published: Place, analysts: str) -> None:
@@ -142,9 +138,7 @@ def test_a_privilege_that_would_be_lost_refuses_the_publishing_with_role_object_
         published.publish(NEW, replaces=OLD)
     assert "role Analysts: OWNERSHIP on view FINANCE.KEPT" in stopped.value.message
     assert "role CFO: OWNERSHIP on view FINANCE.KEPT" in stopped.value.message, "it inherits"
-    live = published.facts.published()
-    assert live is not None
-    assert live.slot == OLD
+    assert published.live_slot == OLD
 
 
 def test_a_publishing_that_died_after_the_swap_is_brought_to_its_end_without_another(published: Place) -> None:
@@ -184,9 +178,7 @@ def test_a_published_layer_without_anything_in_it_is_refused_by_name(published: 
     published.fill("AAAA0003", "FINANCE.KEPT", "RISK.R")
     with pytest.raises(StepFailed, match="CUSTOMER__AAAA0003: nothing to publish"):
         published.publish("AAAA0003")
-    live = published.facts.published()
-    assert live is not None
-    assert live.slot == OLD
+    assert published.live_slot == OLD
 
 
 def privileges(place: Place) -> set[tuple[str, str, str, str, str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -44,13 +42,12 @@ from slipway.sandbox.snowflake import (
 )
 from slipway.sandbox.snowflake import session as sessions
 from slipway.sandbox.snowflake.history import Entry
+from slipway.sandbox.snowflake.limit import limited
 from slipway.sandbox.snowflake.reader import Reader
 from slipway.sandbox.snowflake.result import Result
 from slipway.sandbox.snowflake.session import Session
 
 Parameters = Sequence[Any] | dict[Any, Any] | None
-_LONGEST_S = 172_800  # that a statement may take: the default of STATEMENT_TIMEOUT_IN_SECONDS
-_AGAIN_S = 0.05
 # that the history of queries does not keep: https://docs.getdbt.com/reference/project-configs/query-comment
 _LEADING_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
 Handler = Callable[["Cursor", Reader], Result | None]
@@ -147,34 +144,6 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
             self._record(command, started, failure)
         return self
 
-    @contextlib.contextmanager
-    def _limited(self) -> Iterator[None]:
-        """End what runs longer than the session's STATEMENT_TIMEOUT_IN_SECONDS, where DuckDB works for it.
-
-        It is told to stop again and again, because what it is told between two of its statements is forgotten.
-        """
-        limit = float(self.session.parameters.get("STATEMENT_TIMEOUT_IN_SECONDS", _LONGEST_S)) or _LONGEST_S
-        if limit >= _LONGEST_S:
-            yield
-            return
-        ended, connection = threading.Event(), self.session._duck_conn
-
-        def watch() -> None:
-            waiting = limit
-            while not ended.wait(waiting):
-                connection.interrupt()
-                waiting = _AGAIN_S
-
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        except duckdb.InterruptException as interrupted:
-            raise error.timed_out(limit) from interrupted
-        finally:
-            ended.set()
-            watcher.join()
-
     def _finish(self, kwargs: dict[str, Any]) -> None:
         self._rowcount = self.result.rowcount
         self._arrow_table = self.result.table
@@ -216,7 +185,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
             self._keep_changes()
             return answer
         if reader.verb in ("EXECUTE", "CALL", "DECLARE", "BEGIN"):
-            with self._limited():
+            with limited(self.session):
                 answer = self._ask(_HANDLERS[reader.verb], reader)
             if answer is None:
                 raise error.unsupported(reader.verb)
@@ -224,7 +193,7 @@ class Cursor(FakeSnowflakeCursor):  # type: ignore[misc]  # fakesnow is not type
         self._prepare_transaction(reader.verb)
         with move.holding(self.session, reader):
             try:
-                with self._limited():
+                with limited(self.session):
                     answer = self._answer(reader, values)
                 self._keep_changes()
                 return answer

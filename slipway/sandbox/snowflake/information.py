@@ -41,12 +41,17 @@ _RELATIONS = f"""
     WHERE r.schema_name NOT IN {_HIDDEN}
       AND r.database_name IN (SELECT name FROM {STORE}.databases)"""
 
-_TRANSIENT = r"\s*create\s+(or\s+replace\s+)?transient\b"  # how the definition of a transient table begins
+
+def _created(word: str) -> str:
+    """Return the pattern of a definition that says a word between CREATE and the kind; in Python and in DuckDB."""
+    return rf"^\s*create\s+(or\s+replace\s+)?{word}\b"
+
+
 _TABLES = f"""
     CREATE OR REPLACE VIEW {STORE}.is_tables AS
     SELECT database_name AS TABLE_CATALOG, schema_name AS TABLE_SCHEMA, name AS TABLE_NAME, owner AS TABLE_OWNER,
            if(kind = 'TABLE', 'BASE TABLE', kind) AS TABLE_TYPE,
-           if(regexp_matches(coalesce(definition, ''), '^{_TRANSIENT}', 'i'), 'YES', 'NO') AS IS_TRANSIENT,
+           if(regexp_matches(coalesce(definition, ''), '{_created("transient")}', 'i'), 'YES', 'NO') AS IS_TRANSIENT,
            NULL::VARCHAR AS CLUSTERING_KEY,
            row_count::BIGINT AS ROW_COUNT, if(kind = 'TABLE', row_count * 64, NULL)::BIGINT AS BYTES,
            if(kind = 'TABLE', 1, NULL)::BIGINT AS RETENTION_TIME, if(kind = 'TABLE', 'YES', 'NO') AS IS_INSERTABLE_INTO,
@@ -60,7 +65,7 @@ _VIEWS = f"""
     SELECT database_name AS TABLE_CATALOG, schema_name AS TABLE_SCHEMA, name AS TABLE_NAME, owner AS TABLE_OWNER,
            coalesce(definition, sql) AS VIEW_DEFINITION, 'NONE' AS CHECK_OPTION, 'NO' AS IS_UPDATABLE,
            'NO' AS INSERTABLE_INTO,
-           if(regexp_matches(coalesce(definition, ''), '^\\s*create\\s+(or\\s+replace\\s+)?secure', 'i'), 'YES', 'NO')
+           if(regexp_matches(coalesce(definition, ''), '{_created("secure")}', 'i'), 'YES', 'NO')
                AS IS_SECURE,
            created AS CREATED, created AS LAST_ALTERED, created AS LAST_DDL, owner AS LAST_DDL_BY,
            nullif(note, '') AS COMMENT
@@ -178,7 +183,12 @@ RELATIONS = {
 
 def is_transient(definition: str) -> bool:
     """Tell whether a table was created TRANSIENT."""
-    return re.match(_TRANSIENT, definition, re.IGNORECASE) is not None
+    return re.match(_created("transient"), definition, re.IGNORECASE) is not None
+
+
+def is_secure(definition: str) -> bool:
+    """Tell whether a view was created SECURE."""
+    return re.match(_created("secure"), definition, re.IGNORECASE) is not None
 
 
 def creation_sql() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slipway.sandbox.snowflake.information import is_secure
 from slipway.sandbox.snowflake.reader import Name, literal
 from slipway.sandbox.snowflake.result import Column, Result
 from slipway.sandbox.snowflake.store import STORE
@@ -146,11 +147,6 @@ def _views(session: Session, wanted: Filter, terse: bool) -> Result:
             for r in rows
         ],
     )
-
-
-def is_secure(definition: str) -> bool:
-    """Tell whether a view was created SECURE."""
-    return re.match(r"\s*create\s+(or\s+replace\s+)?secure\b", definition, re.IGNORECASE) is not None
 
 
 def _columns(session: Session, wanted: Filter, terse: bool) -> Result:
