@@ -65,8 +65,8 @@ def run(
         _end(child)
         raise
     finally:
-        guard.dismiss()
         _kill_group(child)  # what the child left behind
+        guard.dismiss()
     if guard.error is not None:
         raise guard.error
     if guard.is_late:
@@ -82,11 +82,13 @@ class _Guard:
         self._is_dismissed = threading.Event()
         self.is_late = False
         self.error: Exception | None = None
-        threading.Thread(target=self._stand, daemon=True).start()
+        self._thread = threading.Thread(target=self._stand, daemon=True)
+        self._thread.start()
 
     def dismiss(self) -> None:
-        """Let the child alone from now on."""
+        """Let the child alone from now on. Returns once no look is under way: the caller may look with the same."""
         self._is_dismissed.set()
+        self._thread.join()
 
     def _stand(self) -> None:
         while (left_s := self._over - time.monotonic()) > 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -67,3 +68,20 @@ def test_a_listener_that_fails_ends_the_child(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         run([sys.executable, "-c", script], environment=os.environ, on_line=fail, timeout_s=20)
     assert is_gone(tmp_path / "pid")
+
+
+def test_no_look_is_under_way_once_the_child_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller looks with the same connection afterwards, and one connection is used by one thread at a time."""
+    monkeypatch.setattr("slipway.adapters.process.WATCH_S", 0.05)
+    begun, ended = threading.Event(), threading.Event()
+
+    def look() -> None:
+        begun.set()
+        time.sleep(0.5)
+        ended.set()
+
+    def wait_for_a_look(line: str) -> None:
+        assert begun.wait(10)
+
+    run(["echo", "go"], environment=os.environ, on_line=wait_for_a_look, timeout_s=20, watch=look)
+    assert ended.is_set()

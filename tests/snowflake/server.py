@@ -26,9 +26,9 @@ class Wire:
         login = self._post("/session/v1/login-request?roleName=ACCOUNTADMIN", {"data": {"LOGIN_NAME": "ADMIN"}})
         self._token = str(login["data"]["token"])
 
-    def execute(self, sql: str) -> dict[str, Any]:
+    def execute(self, sql: str, *, request_id: str = "") -> dict[str, Any]:
         """Return what the server answers to a statement; raises `HTTPError` for any status but 200."""
-        return self._post("/queries/v1/query-request", {"sqlText": sql})
+        return self._post(f"/queries/v1/query-request?requestId={request_id}", {"sqlText": sql})
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         headers = {"Content-Type": "application/json", "Authorization": f'Snowflake Token="{self._token}"'}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -118,6 +119,31 @@ def count_up(backend: Backend, times: int) -> None:
         cursor = session.cursor()
         for _ in range(times):
             cursor.execute("UPDATE COUNTED.PUBLIC.N SET N = N + 1")
+
+
+def test_statements_of_one_session_have_an_answer_each(server: Server) -> None:
+    session = server.wire()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: session.execute(f"SELECT {n} AS N{n}"), range(200)))
+    assert [answer["data"] and answer["data"]["rowtype"][0]["name"] for answer in answers] == [
+        f"N{n}" for n in range(200)
+    ]
+
+
+def test_a_request_sent_again_is_one_statement(server: Server) -> None:
+    """The connector sends a request again that was not answered within a minute, under the same id."""
+    session = server.wire()
+    session.execute("CREATE OR REPLACE DATABASE AGAIN")
+    session.execute("CREATE TABLE AGAIN.PUBLIC.T (N INT)")
+    insert = "INSERT INTO AGAIN.PUBLIC.T VALUES (1)"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: session.execute(insert, request_id="first"), range(8)))
+    answers.append(session.execute(insert, request_id="first"))
+    other = session.execute(insert, request_id="second")
+    assert len({answer["data"]["queryId"] for answer in answers}) == 1
+    assert other["data"]["queryId"] != answers[0]["data"]["queryId"]
+    with server.connect() as reader:
+        assert reader.cursor().execute("SELECT COUNT(*) FROM AGAIN.PUBLIC.T").fetchone() == (2,)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,36 @@ _DML = {"INSERT": 0x3100, "UPDATE": 0x3200, "DELETE": 0x3300, "MERGE": 0x3400}
 _MAX_LOGGED = 300  # characters of a failed statement
 
 
+class _Queue:
+    """The statements of one session, one after the other.
+
+    A client that waited in vain for an answer sends its request again, under the same id: that is the same statement,
+    and it is not run twice. https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests
+    """
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._answers: dict[str, asyncio.Task[JSONResponse]] = {}
+
+    async def answer(self, request_id: str, run: Callable[[], Awaitable[JSONResponse]]) -> JSONResponse:
+        """Return what `run` does, once for each id; the answers that ended are kept until the next id comes."""
+        if request_id not in self._answers:
+            self._answers = {known: task for known, task in self._answers.items() if not task.done()}
+            self._answers[request_id] = asyncio.create_task(self._in_turn(run))
+        return await asyncio.shield(self._answers[request_id])  # who asked first may have gone
+
+    async def _in_turn(self, run: Callable[[], Awaitable[JSONResponse]]) -> JSONResponse:
+        async with self._turn:
+            return await run()
+
+
 class Api:
     """The endpoints, over one instance."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self._sessions: dict[str, Session] = {}
+        self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)  # by the session's token
 
     def routes(self) -> list[Route]:
         """Return what the server answers to."""
@@ -107,6 +132,7 @@ class Api:
             return _session_gone()
         if request.query_params.get("delete"):
             del self._sessions[token]
+            self._queues.pop(token, None)
             await run_in_threadpool(session.close)
         return _success(None)
 
@@ -181,11 +207,15 @@ class Api:
     # statements ----------------------------------------------------------------------------------------------------
 
     async def query(self, request: Request) -> JSONResponse:
-        """Run one statement."""
+        """Run one statement, in the turn of its session."""
         session = self._session(request)
         if session is None:
             return _session_gone()
         body = await _body(request)
+        request_id = request.query_params.get("requestId") or secrets.token_hex(16)
+        return await self._queues[_token(request)].answer(request_id, lambda: self._statement(session, body))
+
+    async def _statement(self, session: Session, body: dict[str, Any]) -> JSONResponse:
         try:
             answer = await run_in_threadpool(self._run, session, body)
         except Error as failure:
