@@ -28,8 +28,9 @@ from slipway.deployment import Deployment
 from slipway.errors import Stale
 from slipway.plan import Plan
 from slipway.policy import LaneRule
+from tests.ports.environment import MemoryEnvironment
 
-from .conftest import NOW, PEOPLE, MemoryEnvironment, commit_by, policy_of, release_of, version_in_staging
+from .conftest import NOW, PEOPLE, commit_by, policy_of, release_of, version_in_staging
 
 ROLE = "arn:aws:sts::123456789012:assumed-role/finedge-staging-approver"
 RULE = LaneRule(approvals=1)

@@ -22,15 +22,9 @@ from slipway.ports import Effects, Outcome, Progress
 from slipway.request import DagRequest, ModelRequest
 from slipway.step import AdoptModel, BackfillDates, RebuildModel, Step, StepKind, is_reversible, summarise
 from slipway.threshold import ComparisonRules
-from tests.core.conftest import (
-    MemoryEnvironment,
-    case_of,
-    obstacles,
-    policy_of,
-    release_of,
-    version_in_staging,
-)
+from tests.core.conftest import case_of, obstacles, policy_of, release_of, version_in_staging
 from tests.core.test_engine import Silent
+from tests.ports.environment import MemoryEnvironment
 from tests.ports.memory import MemoryJournal, MemoryLease
 
 RELEASE = release_of()

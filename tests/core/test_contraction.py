@@ -15,8 +15,9 @@ from slipway.deployment import Deployment
 from slipway.errors import Blocked
 from slipway.observation import AppliedMigration, Observation, Pointer, Published, WarehouseFacts
 from slipway.release import Release
+from tests.ports.environment import MemoryEnvironment
 
-from .conftest import MemoryEnvironment, release_of
+from .conftest import release_of
 
 READS = {"dbt/models/finance/dim_account.sql": b"select note from {{ env_var('SLIPWAY_RAW_DATABASE') }}.CORE.T"}
 DOES_WITHOUT = {"dbt/models/finance/dim_account.sql": b"select id from {{ env_var('SLIPWAY_RAW_DATABASE') }}.CORE.T"}

@@ -13,9 +13,10 @@ from slipway.deployment import fold
 from slipway.errors import StepFailed
 from slipway.plan import Plan
 from slipway.step import BACKFILL_KINDS, StepKind
+from tests.ports.environment import MemoryEnvironment
 from tests.ports.memory import MemoryJournal
 
-from .conftest import MemoryEnvironment, release_of, version_in_staging
+from .conftest import release_of, version_in_staging
 from .test_engine import deploy
 
 KINDS = tuple(kind for kind in get_args(StepKind) if kind not in BACKFILL_KINDS)

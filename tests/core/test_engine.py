@@ -18,9 +18,11 @@ from slipway.plan import Plan, moved_by_others
 from slipway.ports import Effects
 from slipway.release import Release, Version
 from slipway.rollback import live_in, previous_deployment
+from tests.ports.contract.effects import Kept
+from tests.ports.environment import DAG_IDS, MemoryEnvironment
 from tests.ports.memory import MemoryJournal, MemoryLease
 
-from .conftest import DAG_IDS, MemoryEnvironment, release_of, version_in_staging
+from .conftest import release_of, version_in_staging
 
 KINDS = ("infra", "upload", "rehearse", "migrate", "build", "publish", "flip")
 
@@ -61,7 +63,7 @@ def deploy(
             done=last.done if last and last.plan == plan.id else (),
         ),
         engine.Surroundings(
-            effects=environment.effects(),
+            effects=Kept(environment.effects(), anew=environment.effects, observe=environment.observe).effects(),
             journal=journal,
             lease=lease or MemoryLease(),
             observe_base=lambda: environment.observe(infrastructure=False),

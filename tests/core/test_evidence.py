@@ -29,9 +29,10 @@ from slipway.evidence import (
     statement_of,
 )
 from slipway.plan import Plan
+from tests.ports.environment import MemoryEnvironment
 from tests.ports.memory import MemoryJournal, MemoryTable
 
-from .conftest import MemoryEnvironment, commit_by, policy_of, release_of, version_in_staging
+from .conftest import commit_by, policy_of, release_of, version_in_staging
 from .test_engine import deploy
 
 POLICY = policy_of()

@@ -17,8 +17,9 @@ from slipway.lineage import Contraction
 from slipway.policy import CHECKS, LANES, GateId, Policy
 from slipway.release import Version
 from slipway.step import summarise
+from tests.ports.environment import MemoryEnvironment
 
-from .conftest import NOW, PEOPLE, MemoryEnvironment, case_of, commit_by, policy_of, release_of
+from .conftest import NOW, PEOPLE, case_of, commit_by, policy_of, release_of
 from .test_approval import signed_by
 
 ANA = "Ana <ana@finedge.example>"

@@ -12,9 +12,10 @@ from slipway.observation import AppliedMigration, Published
 from slipway.plan import Plan, is_compared_anew
 from slipway.release import Release
 from slipway.step import BuildSlot, CompareSlot, FlipPointer, summarise
+from tests.ports.environment import DAG_IDS, MemoryEnvironment
 from tests.ports.memory import MemoryJournal
 
-from .conftest import DAG_IDS, MemoryEnvironment, obstacles, release_of, version_in_staging
+from .conftest import obstacles, release_of, version_in_staging
 from .test_engine import deploy
 
 WITH_MODEL = ("upload", "build", "catchup", "compare", "publish", "flip")

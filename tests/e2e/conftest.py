@@ -67,18 +67,23 @@ class House:
 
     def run(self, *arguments: str, variables: dict[str, str] | None = None) -> Said:
         """Run `./invoke ARGUMENTS`, however it ends."""
+        return self.execute(str(self.root / "invoke"), *arguments, variables=variables)
+
+    def execute(self, *command: str, variables: dict[str, str] | None = None, timeout_s: float = COMMAND_S) -> Said:
+        """Run a command in the house, however it ends."""
         began = time.monotonic()
         done = subprocess.run(
-            [str(self.root / "invoke"), *arguments],
+            command,
             cwd=self.root,
             env={**os.environ, **(variables or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=COMMAND_S,
+            timeout=timeout_s,
         )
         said = Said(code=done.returncode, out=done.stdout, err=done.stderr, seconds=time.monotonic() - began)
-        self.timings.append(f"{said.seconds:6.1f} s  exit {said.code}  invoke {' '.join(arguments)}")
+        words = " ".join(Path(word).name if word.startswith("/") else word for word in command)
+        self.timings.append(f"{said.seconds:6.1f} s  exit {said.code}  {words}")
         return said
 
     def start(self, *arguments: str, stderr: IO[str]) -> subprocess.Popen[str]:

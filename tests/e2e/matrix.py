@@ -34,6 +34,7 @@ EVENTS: Mapping[Purpose, tuple[EventKind, ...]] = {
     "deploy": tuple(kind for kind in get_args(EventKind) if kind not in NOTES | STEP_EVENTS),
     "rollback": ("began", "verifying", "succeeded"),
 }
+LOST = "answers lost"  # every effect happens, and nobody dies: what it answered does not come back the first time
 FAILING: frozenset[EventKind] = frozenset({"step-failed", "failed"})
 FAILED_STEP: StepKind = "build"  # whose effect fails, where a failure is needed
 
@@ -65,7 +66,7 @@ def cells(purpose: Purpose) -> tuple[Cell, ...]:
     steps = [Cell(purpose=purpose, row=kind, column=point) for kind in KINDS[purpose] for point in STEP_POINTS]
     steps += [Cell(purpose=purpose, row=kind, column=name) for kind in KINDS[purpose] for name in MOMENTS.get(kind, ())]
     events = [Cell(purpose=purpose, row="-", column=kind) for kind in EVENTS[purpose]]
-    rest = [Cell(purpose=purpose, row="-", column="sealed")]
+    rest = [Cell(purpose=purpose, row="-", column=name) for name in ("sealed", LOST)]
     if purpose == "deploy":
         rest.append(Cell(purpose=purpose, row="-", column="reviewed", reviewed=True))
     return (*steps, *events, *rest)
@@ -82,7 +83,7 @@ def alternating() -> tuple[Cell, ...]:
 
 
 def deaths(cell: Cell, *, seconds: Mapping[str, float], words: Mapping[str, int]) -> tuple[Death, ...]:
-    """Return how processes die, one after the other, until the command is given that goes on.
+    """Return how processes die, one after the other, until the command is given that goes on; none for lost answers.
 
     Args:
         seconds: that each effect takes undisturbed.
@@ -90,6 +91,8 @@ def deaths(cell: Cell, *, seconds: Mapping[str, float], words: Mapping[str, int]
     """
     column: Any = cell.column
     step: Any = cell.row
+    if column == LOST:
+        return ()
     if cell.reviewed:
         return (Death(point="during", step="build", after_s=seconds["build"] / 2),)
     if column in SHARES:

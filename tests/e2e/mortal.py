@@ -3,7 +3,8 @@
 It goes the way of `invoke deploy` and `invoke rollback` through the library. Only what it is given differs: an
 operation whose effects, and a journal whose writes, end this process where that is wanted, as the kernel would.
 
-Without a point it lives, and prints what its effects told and how long they took.
+Without a point it lives; what its ports do is held to their contract, and it prints which kinds of steps that was true
+of, what they told and how long they took. With `--lost` the first answer of every effect is lost on the way.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from slipway.operation import Operation, open_site, operate, operate_earlier
 from slipway.ports import Effects, Outcome, Progress
 from slipway.progress import Progress as Shown
 from slipway.rollback import live_in, rollback_target
+from slipway.site import Site
 from slipway.step import (
     ApplyInfrastructure,
     BuildSlot,
@@ -45,6 +47,7 @@ from slipway.step import (
     StepKind,
     UploadVersion,
 )
+from tests.ports.contract.effects import Kept
 
 Purpose = Literal["deploy", "rollback"]
 # before: of the step it is journalled that it started, and its probe said no. during: so many seconds after its effect
@@ -226,12 +229,21 @@ class MortalEffects:
 
 
 class MortalOperation(Operation):
-    """An operation whose effects may be the last that this process does."""
+    """An operation whose effects may be the last that this process does; when not, they are held to the contract.
 
-    def __init__(self, living: Operation, fate: Fate) -> None:
+    Args:
+        other: the same environment as another process finds it.
+        loses: whether the first answer of every effect is lost.
+    """
+
+    def __init__(self, living: Operation, fate: Fate, other: Site, *, loses: bool = False) -> None:
         super().__init__(living.site, living.release, living.version, living.commits)
-        self._fate = fate
+        self._fate, self._other, self._loses = fate, other, loses
         self._mortal: MortalEffects | None = None
+        self.kept: Kept | None = None
+
+    def _anew(self) -> Operation:
+        return Operation(self._other, self.release, self.version, self.commits)
 
     def _write_to(self, slot: str) -> None:
         """Write what is there already to a table of a slot: the warehouse only knows that it was written to."""
@@ -247,7 +259,17 @@ class MortalOperation(Operation):
 
     def effects(self) -> Effects:
         """Return every port that changes something, each under the same fate."""
-        self._mortal = self._mortal or MortalEffects(super().effects(), self._fate, self._write_to)
+        if self._mortal is None:
+            real = super().effects()
+            if self._fate.death is None:
+                self.kept = Kept(
+                    real,
+                    anew=lambda: self._anew().effects(),
+                    observe=lambda: self._anew().observer.observe(infrastructure=False),
+                    loses=self._loses,
+                )
+                real = self.kept.effects()
+            self._mortal = MortalEffects(real, self._fate, self._write_to)
         mortal = self._mortal
         return Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal)
 
@@ -299,23 +321,33 @@ class MortalSession(Session):
         self._real.close()
 
 
-def run(purpose: Purpose, fate: Fate, plan: str = "") -> None:
-    """Deploy the commit checked out, or roll back, as far as fate allows. Side effects: those of the plan."""
-    shown = Shown()
-    with open_site(PROJECT, ENVIRONMENT, start=purpose == "deploy", progress=shown) as site:
+def run(purpose: Purpose, fate: Fate, plan: str = "", *, loses: bool = False) -> list[StepKind]:
+    """Deploy the commit checked out, or roll back, as far as fate allows. Side effects: those of the plan.
+
+    Returns the kinds of the steps whose ports kept their contract.
+    """
+    shown, chosen = Shown(), list[MortalOperation]()
+    with (
+        open_site(PROJECT, ENVIRONMENT, start=purpose == "deploy", progress=shown) as site,
+        open_site(PROJECT, ENVIRONMENT, start=False) as other,
+    ):
         site.journal, site.session = MortalJournal(site.journal, fate), MortalSession(site.session, fate)
         reviewed = site.bucket.plan(plan) if plan else None
 
         def choose() -> Operation:
             if purpose == "deploy":
-                return MortalOperation(operate(site, reviewed.commit or "HEAD" if reviewed else "HEAD"), fate)
-            target = rollback_target(site.history(), live_in(site.observe_live()), environment=ENVIRONMENT)
-            return MortalOperation(operate_earlier(site, target), fate)
+                living = operate(site, reviewed.commit or "HEAD" if reviewed else "HEAD")
+            else:
+                target = rollback_target(site.history(), live_in(site.observe_live()), environment=ENVIRONMENT)
+                living = operate_earlier(site, target)
+            chosen.append(MortalOperation(living, fate, other, loses=loses))
+            return chosen[-1]
 
         order = Order(purpose=purpose, choose=choose, plan=reviewed)
         launch(site, order, listener=shown, is_stopping=lambda: False)
         if fate.death is not None and fate.death.point == "sealed":
             die()
+    return [step.kind for one in chosen if one.kept for step in one.kept.done]
 
 
 def main() -> None:
@@ -329,6 +361,7 @@ def main() -> None:
     parser.add_argument("--text", default="")
     parser.add_argument("--event", choices=get_args(EventKind))
     parser.add_argument("--plan", default="")
+    parser.add_argument("--lost", action="store_true")
     given = parser.parse_args()
     death = None
     if given.point:
@@ -341,10 +374,10 @@ def main() -> None:
             event=given.event,
         )
     fate = Fate(death)
-    run(given.purpose, fate, given.plan)
+    kept = run(given.purpose, fate, given.plan, loses=given.lost)
     if death is not None:
         raise SystemExit(f"{death} never came")
-    json.dump({"seconds": fate.seconds, "words": fate.words}, sys.stdout)
+    json.dump({"kept": kept, "seconds": fate.seconds, "words": fate.words}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def test_the_matrix_covers_every_kind_of_step_and_of_event() -> None:
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=cell.id) for cell in sample(alternating(), 1)])
 def test_killed_there_the_same_command_goes_on_as_if_nothing_had_been(cell: Cell, trials: Trials) -> None:
-    assert trials.undisturbed(cell.purpose).kinds == KINDS[cell.purpose]
+    undisturbed = trials.undisturbed(cell.purpose)
+    assert (undisturbed.kinds, undisturbed.kept) == (KINDS[cell.purpose], KINDS[cell.purpose])
     result = trials.carry_out(cell)
     assert not result.problems, "\n".join(result.problems)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,8 +18,8 @@ from slipway.operation import open_site
 from slipway.record import Record
 from slipway.step import StepKind
 from tests.e2e import change, snapshot
-from tests.e2e.matrix import SHARES, Cell, deaths
-from tests.e2e.mortal import Death, Purpose
+from tests.e2e.matrix import LOST, SHARES, Cell, deaths
+from tests.e2e.mortal import Purpose
 from tests.e2e.snapshot import Difference, Snapshot
 from tests.e2e.verdict import Result, Verdict
 
@@ -40,10 +38,12 @@ class Undisturbed:
     Attributes:
         seconds: that each effect took.
         words: how many lines each effect told.
+        kept: the kinds of the steps whose ports kept their contract.
     """
 
     difference: Difference
     kinds: tuple[str, ...]
+    kept: tuple[str, ...]
     serials: int
     seconds: Mapping[str, float]
     words: Mapping[str, int]
@@ -92,13 +92,14 @@ class Trials:
             self.prepare(purpose)
             before = self.now()
             ended = self._mortal(purpose)
-            if ended.returncode != 0:
-                raise AssertionError(f"an undisturbed {purpose} ended with {ended.returncode}:\n{ended.stderr}")
+            if ended.code:
+                raise AssertionError(f"an undisturbed {purpose} ended with {ended.code}:\n{ended.err}")
             self.done(purpose)
-            told, after = json.loads(ended.stdout), self.now()
+            told, after = ended.json, self.now()
             self._undisturbed[purpose] = Undisturbed(
                 difference=snapshot.difference(before, after),
                 kinds=tuple(step.kind for step in self.last().steps),
+                kept=tuple(told["kept"]),
                 serials=after.serial - before.serial,
                 seconds=told["seconds"],
                 words={kind: len(lines) for kind, lines in told["words"].items()},
@@ -160,10 +161,10 @@ class Trials:
         for number, death in enumerate(deaths(cell, seconds=wanted.seconds, words=wanted.words)):
             if number and cell.column == "abandoned":
                 self._commit_otherwise()
-            ended = self._mortal(cell.purpose, death, plan)
-            if ended.returncode != -signal.SIGKILL:
-                result.problems.append(f"did not die but ended with {ended.returncode}: {ended.stderr[-2000:]}")
-            if "ended first" in ended.stderr:
+            ended = self._mortal(cell.purpose, *death.arguments(), *((f"--plan={plan}",) if plan else ()))
+            if ended.code != -signal.SIGKILL:
+                result.problems.append(f"did not die but ended with {ended.code}: {ended.err[-2000:]}")
+            if "ended first" in ended.err:
                 result.note = "the effect ended first"
             result.problems += [f"outlived its parent: {line}" for line in self._orphans()]
         if cell.column == "began" and not self.house.invoke("history", "--env", "staging", "--json").json["left_alone"]:
@@ -172,14 +173,16 @@ class Trials:
         self.done(cell.purpose)
         result.resume_s = said.seconds
         if said.code:
-            result.problems.append(f"the next command ended with {said.code}: {said.err[-2000:]}")
+            result.problems.append(f"the command that went on ended with {said.code}: {said.err[-2000:]}")
         is_inside = cell.row == "infra" and (cell.column in SHARES or cell.column == "last word")
         # What dies while the slot catches up leaves one that is not complete, which is built anew.
         repeated = REPEATED | {"build"} if cell.row == "catchup" else REPEATED
         result.problems += self.problems(cell.purpose, before, plan=plan, more_serials=is_inside, repeated=repeated)
 
     def _go_on(self, cell: Cell, plan: str) -> Said:
-        """Give the command again."""
+        """Give the command again; where no process died, give it to one that the answers do not reach."""
+        if cell.column == LOST:
+            return self._mortal(cell.purpose, "--lost")
         again = ("--plan", plan) if plan else ()
         return self.house.run(cell.purpose, "--env", "staging", *again)
 
@@ -217,28 +220,10 @@ class Trials:
         self.house.write("dags/latest_change.md", f"Change {number}, thought over.\n")
         change.write(self.house, number)
 
-    def _mortal(self, purpose: Purpose, death: Death | None = None, plan: str = "") -> subprocess.CompletedProcess[str]:
-        command = [
-            str(self.house.root / ".venv" / "bin" / "python"),
-            "-m",
-            "tests.e2e.mortal",
-            purpose,
-            *(death.arguments() if death else ()),
-        ]
-        if plan:
-            command.append(f"--plan={plan}")
-        began = time.monotonic()
-        ended = subprocess.run(
-            command,
-            cwd=self.house.root,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=KILL_S,
-        )
-        said = " ".join(command[3:])
-        self.house.timings.append(f"{time.monotonic() - began:6.1f} s  exit {ended.returncode}  mortal {said}")
-        return ended
+    def _mortal(self, purpose: Purpose, *arguments: str) -> Said:
+        """Run `tests.e2e.mortal` in the house."""
+        program = str(self.house.root / ".venv" / "bin" / "python")
+        return self.house.execute(program, "-m", "tests.e2e.mortal", purpose, *arguments, timeout_s=KILL_S)
 
     def _orphans(self) -> Iterator[str]:
         """Yield what still works for a process that is dead; a moment is given to the kernel."""

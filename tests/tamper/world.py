@@ -30,8 +30,9 @@ from slipway.sandbox.aws.environment import REGION
 from slipway.sandbox.aws.people import OPERATOR, ensure_people, enter, read_people
 from slipway.site import Site
 from slipway.step import UploadVersion
-from tests.core.conftest import DAG_IDS, MemoryEnvironment, commit_by, release_of
+from tests.core.conftest import commit_by, release_of
 from tests.core.test_engine import Silent
+from tests.ports.environment import DAG_IDS, MemoryEnvironment
 
 PROJECT = Path(__file__).parents[2]
 NAME = "prod"
