@@ -138,6 +138,7 @@ def _keep_names(session: Session, name: str, former: str) -> None:
             sql = relation.with_names(str(rows[0][0]), definitions[("VIEW", view)], former)
             statement = f"CREATE OR REPLACE VIEW {quote_name(view)} {relation.body_of(sql)}"
             relation.atomically(session, functools.partial(relation.run, sql=statement))
+            session.instance.registry.inventory.redefined(view)
 
 
 def _move_schema(session: Session, old: Name, new: Name, *, swap: bool) -> Result:

@@ -120,16 +120,21 @@ def _behind(session: Session, names: Sequence[Name]) -> set[Name]:
     return seen
 
 
-def read_by(session: Session, view: Name) -> list[Name]:
+def read_by(session: Session, view: Name) -> tuple[Name, ...]:
     """Return the tables and views a view names."""
-    rows = session.instance.registry.query(
-        "SELECT sql FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND view_name = ?", view
-    )
-    return [
-        (table.catalog or view[0], table.db or view[1], table.name)
-        for (sql,) in rows
-        for table in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Table)
-    ]
+    registry = session.instance.registry
+
+    def look_up(view: Name) -> tuple[Name, ...]:
+        rows = registry.query(
+            "SELECT sql FROM duckdb_views() WHERE database_name = ? AND schema_name = ? AND view_name = ?", view
+        )
+        return tuple(
+            (table.catalog or view[0], table.db or view[1], table.name)
+            for (sql,) in rows
+            for table in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Table)
+        )
+
+    return registry.inventory.read_by(view, look_up)
 
 
 # copying -----------------------------------------------------------------------------------------------------------
