@@ -171,7 +171,13 @@ class EnvironmentInfrastructure:
     # ---- effects -----------------------------------------------------------------------------------------------
 
     def is_applied(self, step: ApplyInfrastructure) -> bool:
-        """Probe of the infra step: Terraform, asked again, has nothing to do."""
+        """Probe of the infra step: the state moved since the plan was made, and Terraform, asked again, has nothing to do.
+
+        Terraform writes the state down with every resource: as long as it stands where it stood, nothing was applied,
+        and the seconds of another plan are saved.
+        """
+        if self._is_untouched(step):
+            return False
         began = time.monotonic()
         has_changes = self.facts(plan=True).has_changes
         self._probed_s = time.monotonic() - began
@@ -185,9 +191,8 @@ class EnvironmentInfrastructure:
                 is not a part of it.
         """
         terraform = self._terraform()
-        now = self.state() or State(serial=0, lineage="")
-        untouched = (now.serial, now.lineage) == (step.serial, step.lineage)
-        planned = self._saved(step.plan_sha256, terraform) if untouched else self._rest_of(step, terraform)
+        is_untouched = self._is_untouched(step)
+        planned = self._saved(step.plan_sha256, terraform) if is_untouched else self._rest_of(step, terraform)
         began = time.monotonic()
         self._apply(terraform, planned, progress)
         outside_s = time.monotonic() - began + self._probed_s
@@ -202,6 +207,11 @@ class EnvironmentInfrastructure:
             },
             outside_s=outside_s,
         )
+
+    def _is_untouched(self, step: ApplyInfrastructure) -> bool:
+        """Return whether the state is the one that the step's plan was made on."""
+        now = self.state() or State(serial=0, lineage="")
+        return (now.serial, now.lineage) == (step.serial, step.lineage)
 
     def _rest_of(self, step: ApplyInfrastructure, terraform: Terraform) -> TerraformPlan:
         """Return a new plan of what is left of the step; raise `Stale` unless all of it was reviewed."""

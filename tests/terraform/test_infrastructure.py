@@ -154,6 +154,16 @@ def test_the_same_change_has_the_same_name_and_is_applied_from_either_plan(bench
     assert not later.facts(plan=True).has_changes
 
 
+def test_what_nobody_applied_is_known_without_another_plan(bench: Bench) -> None:
+    bench.write(resources(one="b"))
+    step = step_of(bench.infrastructure().facts(plan=True))
+    saved = bench.plans()
+    assert not bench.infrastructure().is_applied(step)
+    assert bench.plans() == saved
+    bench.infrastructure().apply(step, quiet)
+    assert bench.infrastructure().is_applied(step)
+
+
 def test_another_change_has_another_name(bench: Bench) -> None:
     names = set()
     for value in ("b", "c"):
