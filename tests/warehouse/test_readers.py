@@ -76,6 +76,7 @@ def reading(place: Place) -> Iterator[list[Readings]]:
             thread.join()
 
 
+@pytest.mark.timeout(300 + 30 * PUBLISHINGS)
 def test_no_read_fails_or_mixes_over_many_publishings_and_swaps_back(
     place: Place, request: pytest.FixtureRequest
 ) -> None:
