@@ -171,7 +171,7 @@ class EnvironmentInfrastructure:
     # ---- effects -----------------------------------------------------------------------------------------------
 
     def is_applied(self, step: ApplyInfrastructure) -> bool:
-        """Probe of the infra step: the state moved since the plan was made, and Terraform, asked again, has nothing to do.
+        """Probe of the infra step: the state moved since the plan, and Terraform, asked again, has nothing to do.
 
         Terraform writes the state down with every resource: as long as it stands where it stood, nothing was applied,
         and the seconds of another plan are saved.

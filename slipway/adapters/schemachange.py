@@ -193,6 +193,10 @@ class Schemachange:
         )
 
     def _run(self, names: frozenset[str], tag: str, progress: Progress) -> tuple[int, list[str]]:
+        def tell(line: str) -> None:
+            if told := _plain(line)[:160]:
+                progress(told)
+
         self._session.guard()
         unasked = {one.name for one in scripts_in(self._component) if one.kind != "V" and one.name not in names}
         with tempfile.TemporaryDirectory() as folder:
@@ -204,7 +208,7 @@ class Schemachange:
             ended = run(
                 self._command(Path(folder), tag),
                 environment=self._variables(),
-                on_line=lambda line: progress(_plain(line)[:160]),
+                on_line=tell,
                 timeout_s=self._environment.timeouts.migrate_s,
                 watch=self._session.require_answer,
             )

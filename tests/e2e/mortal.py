@@ -260,18 +260,18 @@ class MortalOperation(Operation):
     def effects(self) -> Effects:
         """Return every port that changes something, each under the same fate."""
         if self._mortal is None:
-            real = super().effects()
-            if self._fate.death is None:
-                self.kept = Kept(
-                    real,
-                    anew=lambda: self._anew().effects(),
-                    observe=lambda: self._anew().observer.observe(infrastructure=False),
-                    loses=self._loses,
-                )
-                real = self.kept.effects()
-            self._mortal = MortalEffects(real, self._fate, self._write_to)
+            self._mortal = MortalEffects(super().effects(), self._fate, self._write_to)
         mortal = self._mortal
-        return Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal)
+        found = Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal)
+        if self._fate.death is not None:
+            return found
+        self.kept = self.kept or Kept(
+            found,
+            anew=lambda: self._anew().effects(),
+            observe=lambda: self._anew().observer.observe(infrastructure=False),
+            loses=self._loses,
+        )
+        return self.kept.effects()
 
 
 class MortalJournal(DynamoJournal):

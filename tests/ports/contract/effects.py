@@ -3,8 +3,8 @@
 `Kept` stands before the ports in memory as before the real ones. What does not keep to a rule is an `AssertionError`:
 
 - a probe changes nothing, and says no until the effect has happened;
-- after the effect it says yes, also to a process that has just begun and saw no answer, and goes on saying so while
-  later steps are done;
+- after the effect it says yes, also to a process that has just begun and saw no answer, and still does after the flip,
+  which is the last step;
 - a comparison is the exception: it only reads, and is not done before its slot is published;
 - an effect tells whole lines, and returns one line and evidence that a journal can hold.
 """
@@ -71,16 +71,16 @@ class Kept:
         assert outcome.outside_s >= 0, step.kind
         if step not in self.done:
             self.done.append(step)
-        self._refuse_forgetting()
+        self._refuse_forgetting(self.done if step.kind == "flip" else [step])
         if self._loses and step.kind not in self._lost:
             self._lost.add(step.kind)
             raise Unavailable(f"the answer of {step.kind} was lost")
         return outcome
 
-    def _refuse_forgetting(self) -> None:
+    def _refuse_forgetting(self, steps: list[Step]) -> None:
         published = {step.slot for step in self.done if isinstance(step, PublishSlot)}
         effects = self._anew()
-        for step in self.done:
+        for step in steps:
             expected = step.slot in published if step.kind == "compare" else True
             assert engine.is_done(step, effects, recorded=True) is expected, (
                 f"after {self.done[-1].kind}, {step.kind} is {'not ' if expected else ''}done"
