@@ -80,7 +80,8 @@ class EnvironmentInfrastructure:
         self._root = tree / "terraform" / "environments" / environment.name
         self._work = work
         self._probed_s = 0.0  # that the last probe took, in Terraform
-        self._planned: dict[str, TerraformPlan] = {}  # by the digest of what they would change
+        # by the digest of what they would change, none of them tried
+        self._planned: dict[str, TerraformPlan] = {}
 
     # ---- reading -----------------------------------------------------------------------------------------------
 
@@ -171,12 +172,12 @@ class EnvironmentInfrastructure:
     # ---- effects -----------------------------------------------------------------------------------------------
 
     def is_applied(self, step: ApplyInfrastructure) -> bool:
-        """Probe of the infra step: the state moved since the plan, and Terraform, asked again, has nothing to do.
+        """Probe of the infra step: Terraform, asked again, has nothing to do.
 
-        Terraform writes the state down with every resource: as long as it stands where it stood, nothing was applied,
-        and the seconds of another plan are saved.
+        It is not asked again about a plan that was made right here, on the state as it stands, and not tried since.
+        Afterwards only Terraform knows: an apply that repairs what was changed by hand leaves the state as it was.
         """
-        if self._is_untouched(step):
+        if step.plan_sha256 in self._planned and self._is_untouched(step):
             return False
         began = time.monotonic()
         has_changes = self.facts(plan=True).has_changes
@@ -193,6 +194,7 @@ class EnvironmentInfrastructure:
         terraform = self._terraform()
         is_untouched = self._is_untouched(step)
         planned = self._saved(step.plan_sha256, terraform) if is_untouched else self._rest_of(step, terraform)
+        self._planned.clear()  # from here on they may have been tried
         began = time.monotonic()
         self._apply(terraform, planned, progress)
         outside_s = time.monotonic() - began + self._probed_s

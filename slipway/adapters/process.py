@@ -62,11 +62,13 @@ def run(
             on_line(lines[-1])
         code = child.wait()
     except BaseException:
+        guard.dismiss()
         _end(child)
         raise
     finally:
         _kill_group(child)  # what the child left behind
-        guard.dismiss()
+    guard.dismiss()
+    guard.wait()
     if guard.error is not None:
         raise guard.error
     if guard.is_late:
@@ -86,8 +88,11 @@ class _Guard:
         self._thread.start()
 
     def dismiss(self) -> None:
-        """Let the child alone from now on. Returns once no look is under way: the caller may look with the same."""
+        """Let the child alone from now on; a look that is under way goes on."""
         self._is_dismissed.set()
+
+    def wait(self) -> None:
+        """Return once no look is under way: the caller may look over the same connection."""
         self._thread.join()
 
     def _stand(self) -> None:
@@ -98,6 +103,8 @@ class _Guard:
                 self.error = error
                 _kill_group(self._child)
                 return
+        if self._is_dismissed.is_set():  # during the last look
+            return
         self.is_late = True
         _end(self._child)
 

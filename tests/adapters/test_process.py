@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -70,18 +71,52 @@ def test_a_listener_that_fails_ends_the_child(tmp_path: Path) -> None:
     assert is_gone(tmp_path / "pid")
 
 
-def test_no_look_is_under_way_once_the_child_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller looks with the same connection afterwards, and one connection is used by one thread at a time."""
+@dataclass
+class Look:
+    """A look at what a child depends on, which takes its time."""
+
+    seconds: float
+    begun: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self) -> None:
+        self.begun.set()
+        time.sleep(self.seconds)
+        self.ended.set()
+
+    def wait(self, line: str) -> None:
+        """Return once it has begun."""
+        assert self.begun.wait(10)
+
+
+@pytest.fixture
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway.adapters.process.WATCH_S", 0.05)
-    begun, ended = threading.Event(), threading.Event()
 
-    def look() -> None:
-        begun.set()
-        time.sleep(0.5)
-        ended.set()
 
-    def wait_for_a_look(line: str) -> None:
-        assert begun.wait(10)
+@pytest.mark.usefixtures("_looks_often")
+def test_no_look_is_under_way_once_the_child_has_ended() -> None:
+    """The caller looks over the same connection afterwards, and one connection is used by one thread at a time."""
+    look = Look(0.5)
+    run(["echo", "go"], environment=os.environ, on_line=look.wait, timeout_s=20, watch=look)
+    assert look.ended.is_set()
 
-    run(["echo", "go"], environment=os.environ, on_line=wait_for_a_look, timeout_s=20, watch=look)
-    assert ended.is_set()
+
+@pytest.mark.usefixtures("_looks_often")
+def test_a_child_that_ended_in_time_is_not_late_because_a_look_was() -> None:
+    look = Look(2)
+    assert run(["echo", "go"], environment=os.environ, on_line=look.wait, timeout_s=1, watch=look) == (0, ["go"])
+    assert look.ended.is_set()
+
+
+@pytest.mark.usefixtures("_looks_often")
+def test_who_is_interrupted_waits_for_no_look() -> None:
+    look = Look(30)
+
+    def interrupt(line: str) -> None:
+        look.wait(line)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(["echo", "go"], environment=os.environ, on_line=interrupt, timeout_s=60, watch=look)
+    assert not look.ended.is_set()

@@ -1,4 +1,4 @@
-"""The kill matrix: every point at which a deployment or a rollback may die.
+"""The kill matrix: every point at which a deployment or a rollback may die, or hear nothing of what it did.
 
 It is made from the kinds of steps and of events, so that a new one is in it by itself.
 """

@@ -1,4 +1,7 @@
-"""Killed anywhere, the same command goes on: every effect happens once, and all is as if nobody had been killed."""
+"""Killed anywhere, the same command goes on: every effect happens once, and all is as if nobody had been killed.
+
+A deployment that hears no answer goes on by itself.
+"""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class Trials:
         self.is_settled = not one.problems
 
     def carry_out(self, cell: Cell) -> Result:
-        """Kill a process where the cell says, give the command, and return what is not as it would be undisturbed."""
+        """Disturb a process as the cell says, give the command, and return what is not as it would be undisturbed."""
         wanted, result, began = self.undisturbed(cell.purpose), Result(cell=cell), time.monotonic()
         self.results.append(result)
         try:
@@ -178,6 +178,9 @@ class Trials:
         # What dies while the slot catches up leaves one that is not complete, which is built anew.
         repeated = REPEATED | {"build"} if cell.row == "catchup" else REPEATED
         result.problems += self.problems(cell.purpose, before, plan=plan, more_serials=is_inside, repeated=repeated)
+        if cell.column == LOST:
+            heard = [one.kind for one in self.last().steps if one.state != "found done" and one.kind not in REPEATED]
+            result.problems += [f"the answer of {kind} was heard" for kind in heard]
 
     def _go_on(self, cell: Cell, plan: str) -> Said:
         """Give the command again; where no process died, give it to one that the answers do not reach."""

@@ -13,6 +13,7 @@ from slipway.adapters.schemachange import Schemachange
 from slipway.adapters.snowflake import Session, SnowflakeFacts
 from slipway.config import Environment
 from slipway.migration import SCRIPTS_FOLDER, UNDO_FOLDER, pending_scripts, scripts_in
+from slipway.ports import Progress
 from slipway.release import Manifest, Provenance, Release
 from slipway.step import MigrateWarehouse
 from tests.dbt.warehouse import PROJECT, Server
@@ -57,7 +58,7 @@ class Migrated:
         rows = self.session.rows(f"SELECT SCRIPT, STATUS FROM {table} ORDER BY INSTALLED_ON")
         return [(str(script), str(status)) for script, status in rows]
 
-    def migrate(self) -> tuple[str, ...]:
+    def migrate(self, progress: Progress = lambda line: None) -> tuple[str, ...]:
         """Run schemachange as a deployment does, and return the scripts it was asked to apply."""
         release = release_of(COMPONENT)
         step = MigrateWarehouse(scripts=self.pending, release=release.id)
@@ -71,7 +72,7 @@ class Migrated:
             facts=facts,
             address=self.server.address,
             key_file=self.server.key_of(deployer),
-        ).migrate(step, lambda line: None)
+        ).migrate(step, progress)
         return step.scripts
 
     def run(self, folder: str, *scripts: str) -> None:

@@ -19,9 +19,15 @@ TABLES = (*LOADED, "OPS.LOAD_LEDGER", "OPS.QUARANTINE", "OPS.QUARANTINE_LINE")
 
 
 @pytest.fixture(scope="module")
-def migrated(staging: Migrated) -> Migrated:
+def told() -> list[str]:
+    """What was told while every script was applied, once that was done."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def migrated(staging: Migrated, told: list[str]) -> Migrated:
     """Staging with every script applied."""
-    staging.migrate()
+    staging.migrate(told.append)
     return staging
 
 
@@ -29,6 +35,11 @@ def test_everything_is_applied_from_nothing_in_order(migrated: Migrated) -> None
     assert [script for script, _ in migrated.history()] == [*VERSIONED, *REPEATABLE]
     assert {status for _, status in migrated.history()} == {"Success"}
     assert migrated.pending == ()
+
+
+def test_every_script_is_told_of_and_no_line_is_empty(migrated: Migrated, told: list[str]) -> None:
+    assert all(any(script in line for line in told) for script, _ in migrated.history())
+    assert all(line.strip() for line in told)
 
 
 def test_the_tables_the_pipelines_load_are_there_with_their_marks(migrated: Migrated) -> None:

@@ -154,14 +154,31 @@ def test_the_same_change_has_the_same_name_and_is_applied_from_either_plan(bench
     assert not later.facts(plan=True).has_changes
 
 
-def test_what_nobody_applied_is_known_without_another_plan(bench: Bench) -> None:
+def test_what_was_planned_right_here_and_not_tried_is_known_not_to_be_applied(bench: Bench) -> None:
     bench.write(resources(one="b"))
-    step = step_of(bench.infrastructure().facts(plan=True))
+    planner = bench.infrastructure()
+    step = step_of(planner.facts(plan=True))
     saved = bench.plans()
+    assert not planner.is_applied(step)
+    assert bench.plans() == saved, "Terraform was not asked again"
     assert not bench.infrastructure().is_applied(step)
-    assert bench.plans() == saved
-    bench.infrastructure().apply(step, quiet)
+    assert bench.plans() != saved, "another process asks it"
+    planner.apply(step, quiet)
+    assert planner.is_applied(step)
     assert bench.infrastructure().is_applied(step)
+
+
+def test_after_a_try_only_terraform_knows_for_a_repair_leaves_the_state_where_it_stood(bench: Bench) -> None:
+    """As it does when somebody had changed a resource by hand: serial and lineage are what they were before."""
+    bench.write(resources(one="b"))
+    planner = bench.infrastructure()
+    step = step_of(planner.facts(plan=True))
+    planner.apply(step, quiet)
+    now = planner.state()
+    assert now is not None
+    as_if = step.model_copy(update={"serial": now.serial, "lineage": now.lineage})
+    assert planner.is_applied(as_if)
+    assert bench.infrastructure().is_applied(as_if)
 
 
 def test_another_change_has_another_name(bench: Bench) -> None:

@@ -23,7 +23,7 @@ class Inventory:
         self._relations: dict[Name, str] = {}
         self._reads: dict[Name, tuple[Name, ...]] = {}
         self._changes = 0
-        self._reading = threading.Lock()  # held to look at both
+        self._reading = threading.Lock()  # held to change what views read
 
     def load(self, schemas: Iterable[Name], relations: Iterable[tuple[str, Name]]) -> None:
         """Start anew with what there is."""

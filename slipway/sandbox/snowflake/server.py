@@ -15,7 +15,6 @@ import os
 import secrets
 import signal
 import socket
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,29 +43,41 @@ log = logging.getLogger("slipway.sandbox.snowflake")
 HEARTBEAT_SECONDS = 3600
 _DML = {"INSERT": 0x3100, "UPDATE": 0x3200, "DELETE": 0x3300, "MERGE": 0x3400}
 _MAX_LOGGED = 300  # characters of a failed statement
+_KEPT_ANSWERS = 8  # of one session: a client has few requests on the way at once
+_LEAVING_S = 2.0  # that the closing of a session is waited for
 
 
-class _Queue:
-    """The statements of one session, one after the other.
+class _Client:
+    """A session and its statements, one after the other.
 
     A client that waited in vain for an answer sends its request again, under the same id: that is the same statement,
     and it is not run twice. https://docs.snowflake.com/en/developer-guide/sql-api/submitting-requests
     """
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
+        self.session = session
         self._turn = asyncio.Lock()
         self._answers: dict[str, asyncio.Task[JSONResponse]] = {}
+        self._has_left = False
 
-    async def answer(self, request_id: str, run: Callable[[], Awaitable[JSONResponse]]) -> JSONResponse:
-        """Return what `run` does, once for each id; the answers that ended are kept until the next id comes."""
+    async def answer(self, request_id: str, run: Callable[[Session], Awaitable[JSONResponse]]) -> JSONResponse:
+        """Return what `run` does, once for each id, of which the newest `_KEPT_ANSWERS` that ended are known."""
         if request_id not in self._answers:
-            self._answers = {known: task for known, task in self._answers.items() if not task.done()}
+            ended = [known for known, task in self._answers.items() if task.done()]
+            for known in ended[: max(len(ended) - _KEPT_ANSWERS + 1, 0)]:
+                del self._answers[known]
             self._answers[request_id] = asyncio.create_task(self._in_turn(run))
         return await asyncio.shield(self._answers[request_id])  # who asked first may have gone
 
-    async def _in_turn(self, run: Callable[[], Awaitable[JSONResponse]]) -> JSONResponse:
+    async def _in_turn(self, run: Callable[[Session], Awaitable[JSONResponse]]) -> JSONResponse:
         async with self._turn:
-            return await run()
+            return _session_gone() if self._has_left else await run(self.session)
+
+    async def leave(self) -> None:
+        """Close the session; a statement that runs ends first, those that wait are not run."""
+        self._has_left = True
+        async with self._turn:
+            await run_in_threadpool(self.session.close)
 
 
 class Api:
@@ -74,8 +85,8 @@ class Api:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self._sessions: dict[str, Session] = {}
-        self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)  # by the session's token
+        self._clients: dict[str, _Client] = {}  # by the session's token
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[Route]:
         """Return what the server answers to."""
@@ -100,7 +111,7 @@ class Api:
             "pid": os.getpid(),
             "state": str(self.instance.state),
             "databases": len(self.instance.registry.databases),
-            "sessions": len(self._sessions),
+            "sessions": len(self._clients),
             "keys": self.instance.keys is not None,
         }
         return JSONResponse(facts)
@@ -113,33 +124,34 @@ class Api:
 
     async def heartbeat(self, request: Request) -> JSONResponse:
         """Answer whether the session is still known."""
-        return _success(None) if self._session(request) else _session_gone()
+        return _success(None) if self._client(request) else _session_gone()
 
     async def renew(self, request: Request) -> JSONResponse:
         """Renew a session token: tokens do not expire here, so the same one is given back."""
         body = await _body(request)
         token = str(body.get("oldSessionToken", ""))
-        if token not in self._sessions:
+        if token not in self._clients:
             return _session_gone()
         facts = {"sessionToken": token, "masterToken": token, "validityInSecondsST": 3600, "validityInSecondsMT": 14400}
         return _success(facts)
 
     async def session(self, request: Request) -> JSONResponse:
-        """Close the session when asked to."""
-        token = _token(request)
-        session = self._sessions.get(token)
-        if session is None:
+        """Close the session when asked to; who asks does not wait for a statement that runs."""
+        client = self._client(request)
+        if client is None:
             return _session_gone()
         if request.query_params.get("delete"):
-            del self._sessions[token]
-            self._queues.pop(token, None)
-            await run_in_threadpool(session.close)
+            del self._clients[_token(request)]
+            leaving = asyncio.create_task(client.leave())
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await asyncio.wait({leaving}, timeout=_LEAVING_S)
         return _success(None)
 
     async def monitoring(self, request: Request) -> JSONResponse:
         """Say that a query of this session succeeded: queries are answered when they are done."""
-        session = self._session(request)
-        known = session is not None and request.path_params["query_id"] in session.results_cache
+        client = self._client(request)
+        known = client is not None and request.path_params["query_id"] in client.session.results_cache
         return _success({"queries": [{"status": "SUCCESS"}] if known else []})
 
     # logging in ----------------------------------------------------------------------------------------------------
@@ -163,7 +175,7 @@ class Api:
                 f"Role '{role}' specified in the connect string is not granted to this user. {failure.raw_msg}",
             )
         token = secrets.token_urlsafe(32)
-        self._sessions[token] = session
+        self._clients[token] = _Client(session)
         return _success(self._welcome(session, token))
 
     def _open(self, request: Request, data: dict[str, Any], user: str) -> Session:
@@ -208,12 +220,12 @@ class Api:
 
     async def query(self, request: Request) -> JSONResponse:
         """Run one statement, in the turn of its session."""
-        session = self._session(request)
-        if session is None:
+        client = self._client(request)
+        if client is None:
             return _session_gone()
         body = await _body(request)
         request_id = request.query_params.get("requestId") or secrets.token_hex(16)
-        return await self._queues[_token(request)].answer(request_id, lambda: self._statement(session, body))
+        return await client.answer(request_id, lambda session: self._statement(session, body))
 
     async def _statement(self, session: Session, body: dict[str, Any]) -> JSONResponse:
         try:
@@ -243,8 +255,8 @@ class Api:
             return dict(cursor.upload)
         return _answer(session, cursor, sql, None)
 
-    def _session(self, request: Request) -> Session | None:
-        return self._sessions.get(_token(request))
+    def _client(self, request: Request) -> _Client | None:
+        return self._clients.get(_token(request))
 
 
 def _bindings(bindings: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What the engine relies on of every port that changes something, checked while it works with them.
+"""What the engine relies on of every port that a release changes something through, checked while it works with them.
 
 `Kept` stands before the ports in memory as before the real ones. What does not keep to a rule is an `AssertionError`:
 
@@ -26,7 +26,7 @@ EFFECTS: Final = ("apply", "upload", "rehearse", "migrate", "build", "catch_up",
 
 
 class Kept:
-    """Every port of `ports.Effects`, around others, with what they do checked.
+    """Every port that a release needs, around others, with what they do checked. Backfills have none here.
 
     Args:
         anew: returns the same ports as another process finds them.
@@ -53,7 +53,7 @@ class Kept:
     def __getattr__(self, name: str) -> Any:
         if name in EFFECTS:
             return self._cause
-        ask = getattr(next(one for one in self._ports if hasattr(one, name)), name)
+        ask = getattr(next((one for one in self._ports if hasattr(one, name)), self._real), name)
         return self._is_compared if name == "is_compared" else ask
 
     def _is_compared(self, step: CompareSlot) -> bool:
@@ -68,7 +68,7 @@ class Kept:
         outcome = engine.perform(step, self._real, lambda line: progress(_whole(line, step)))
         _whole(outcome.summary, step)
         canonical(dict(outcome.evidence))
-        assert outcome.outside_s >= 0, step.kind
+        assert outcome.outside_s >= 0, f"{step.kind} took less than no time"
         if step not in self.done:
             self.done.append(step)
         self._refuse_forgetting(self.done if step.kind == "flip" else [step])

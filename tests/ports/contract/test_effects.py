@@ -1,12 +1,10 @@
-"""The ports in memory keep the contract, whatever is deployed; `tests/e2e/test_ports.py` has the real ones keep it."""
+"""The ports in memory keep the contract, whatever is deployed; `tests/e2e/test_kill.py` has the real ones keep it."""
 
 from __future__ import annotations
 
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from slipway import engine
 from slipway.deployment import Deployment
@@ -15,7 +13,7 @@ from slipway.plan import Plan
 from slipway.ports import Outcome
 from slipway.step import BACKFILL_KINDS, StepKind
 from tests.core.conftest import release_of, version_in_staging
-from tests.core.test_engine import Silent
+from tests.core.test_engine import Silent as Unheard
 from tests.ports.contract.effects import Kept
 from tests.ports.environment import MemoryEnvironment
 from tests.ports.memory import MemoryJournal, MemoryLease
@@ -39,7 +37,7 @@ def apply(environment: MemoryEnvironment, plan: Plan, ports: Kept) -> Deployment
             lease=MemoryLease(),
             observe_base=lambda: environment.observe(infrastructure=False),
             look_again=lambda: (environment.observe(), plan.model_copy(update={"steps": ()})),
-            listener=Silent(),
+            listener=Unheard(),
             is_stopping=lambda: False,
             pause_s=0.0,
         ),
@@ -69,12 +67,11 @@ def test_every_port_keeps_the_contract_in_a_deployment_and_its_rollback(loses: b
     assert tuple(step.kind for step in ports.done) == ("publish", "flip")
 
 
-@given(loses=st.booleans(), content=st.sampled_from([b"select 2", b"select 3"]), infra=st.booleans())
-def test_whatever_is_lost_the_end_is_that_of_an_undisturbed_deployment(
-    loses: bool, content: bytes, infra: bool
-) -> None:
+@pytest.mark.parametrize("content", [b"select 2", b"select 3"])
+@pytest.mark.parametrize("infra", [False, True], ids=["", "infrastructure"])
+def test_whatever_is_lost_the_end_is_that_of_an_undisturbed_deployment(content: bytes, infra: bool) -> None:
     ends = []
-    for lost in (False, loses):
+    for lost in (False, True):
         environment = MemoryEnvironment()
         change(environment)
         environment.infra_plan = "a" * 64 if infra else None
@@ -91,6 +88,16 @@ class Forgetful(MemoryEnvironment):
         return False
 
 
+class Early(MemoryEnvironment):
+    """One that has what nobody uploaded."""
+
+    asked = 0
+
+    def is_uploaded(self, step: Any) -> bool:
+        self.asked += 1
+        return self.asked > 1
+
+
 class Meddling(MemoryEnvironment):
     """One that moves when it is asked."""
 
@@ -99,12 +106,43 @@ class Meddling(MemoryEnvironment):
         return super().is_built(step)
 
 
-class Talkative(MemoryEnvironment):
+class Inexact(MemoryEnvironment):
     """One whose evidence no journal can hold."""
 
     def build(self, step: Any, progress: Any) -> Outcome:
         super().build(step, progress)
         return Outcome(summary="built", evidence={"seconds": 1.5})
+
+
+class Silent(MemoryEnvironment):
+    """One that tells empty lines."""
+
+    def build(self, step: Any, progress: Any) -> Outcome:
+        progress(" ")
+        return super().build(step, progress)
+
+
+class Talkative(MemoryEnvironment):
+    """One that sums up in two lines."""
+
+    def build(self, step: Any, progress: Any) -> Outcome:
+        super().build(step, progress)
+        return Outcome(summary="built\nat last")
+
+
+class Backward(MemoryEnvironment):
+    """One that was done before it began."""
+
+    def build(self, step: Any, progress: Any) -> Outcome:
+        super().build(step, progress)
+        return Outcome(summary="built", outside_s=-1.0)
+
+
+class Fading(MemoryEnvironment):
+    """One whose uploads are gone once its DAGs are live."""
+
+    def is_uploaded(self, step: Any) -> bool:
+        return self.pointer is None and super().is_uploaded(step)
 
 
 class Hasty(MemoryEnvironment):
@@ -118,8 +156,13 @@ class Hasty(MemoryEnvironment):
     ("kind", "error", "said"),
     [
         (Forgetful, AssertionError, "after upload, upload is not done"),
+        (Early, AssertionError, "upload was done before it was done"),
         (Meddling, AssertionError, "asking whether build was done changed something"),
-        (Talkative, TypeError, "float"),
+        (Inexact, TypeError, "float"),
+        (Silent, AssertionError, "build told nothing"),
+        (Talkative, AssertionError, "build told several lines at once"),
+        (Backward, AssertionError, "build took less than no time"),
+        (Fading, AssertionError, "after flip, upload is not done"),
         (Hasty, AssertionError, "compare is True while"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -133,6 +176,15 @@ def test_a_port_that_breaks_a_rule_is_found(kind: type[MemoryEnvironment], error
         plan = environment.plan(first, version_in_staging(first))
     with pytest.raises(error, match=said):
         apply(environment, plan, kept(environment))
+
+
+def test_what_only_the_process_knows_that_did_it_is_not_done() -> None:
+    environment, other = MemoryEnvironment(), MemoryEnvironment()
+    release = release_of()
+    plan = environment.plan(release, version_in_staging(release))
+    ports = Kept(environment.effects(), anew=other.effects, observe=environment.observe)
+    with pytest.raises(AssertionError, match="after infra, infra is not done"):
+        apply(environment, plan, ports)
 
 
 def change_over(environment: MemoryEnvironment) -> Plan:
