@@ -51,6 +51,8 @@ class Finding(Document):
     def sentence(self) -> str:
         """Return what differs, from what to what, and what is allowed."""
         one, limit = self.difference, f", allowed {self.allowed}" if self.allowed else ""
+        if one.measure == "values":
+            return f"{self.place} values: {self.moved}"
         said = f"{self.place} {one.measure}: {_shown(one.before)} -> {_shown(one.after)}"
         return f"{said} ({self.moved}{limit})" if self.moved or limit else said
 

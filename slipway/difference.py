@@ -4,6 +4,8 @@ Rules:
 - A profile holds what one query tells of a relation: rows, duplicate keys, and of each column its type, nulls, distinct
   values, sum and dates. Two profiles that are equal differ in nothing.
 - Of what is empty on one side the columns' values say nothing more.
+- That values changed is told where nothing else tells it: of a column, or of the relation when they only changed places
+  between its rows, or are personal.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ class ColumnProfile(Document):
         sum: a decimal; None where there is nothing to add up. Of FLOAT it may be no finite number: inf, nan.
         magnitude: of FLOAT, the sum without signs, which says how exact the sum can be.
         earliest: ISO 8601; None for what is no date, or personal.
+        content: a hash of all values in whatever order; None for floating-point numbers, what is personal, and types
+            that have none.
     """
 
     name: str
@@ -41,6 +45,7 @@ class ColumnProfile(Document):
     magnitude: str | None = None
     earliest: str | None = None
     latest: str | None = None
+    content: str | None = None
 
     @property
     def is_money(self) -> bool:
@@ -54,10 +59,12 @@ class Profile(Document):
     Attributes:
         duplicates: declared key, its columns joined by ", " -> how many of its values more than one row holds.
         is_estimated: whether the distinct values were estimated.
+        content: a hash of all rows in whatever order, but for the columns that have none; of personal ones too.
     """
 
     relation: str  # LAYER.NAME
     rows: int
+    content: str | None = None
     columns: tuple[ColumnProfile, ...] = ()
     duplicates: dict[str, int] = Field(default_factory=dict)
     is_estimated: bool = False
@@ -85,7 +92,19 @@ def differences(before: Profile | None, after: Profile | None) -> tuple[Differen
     """Return everything in which two profiles of a relation differ; None is one that is not there. No side effects."""
     if before is None or after is None:
         return tuple(_alone(before, after))
-    return tuple(_within(before, after))
+    found = tuple(_within(before, after))
+    return found if found or not _have_other_rows(before, after) else (_of_rows(before, after),)
+
+
+def _have_other_rows(before: Profile, after: Profile) -> bool:
+    """Tell whether the same columns hold other rows, where both were hashed."""
+    known = None not in (before.content, after.content)
+    forms = [[(one.name, one.type) for one in profile.columns] for profile in (before, after)]
+    return known and forms[0] == forms[1] and before.content != after.content
+
+
+def _of_rows(before: Profile, after: Profile) -> Difference:
+    return _difference(after.relation, None, "values", (None, None), (before.rows, after.rows))
 
 
 def _alone(before: Profile | None, after: Profile | None) -> Iterator[Difference]:
@@ -129,6 +148,16 @@ def _within(before: Profile, after: Profile) -> Iterator[Difference]:
 
 
 def _of_column(
+    relation: str, old: ColumnProfile, new: ColumnProfile, rows: tuple[int, int], *, is_estimated: bool
+) -> Iterator[Difference]:
+    found = list(_measured(relation, old, new, rows, is_estimated=is_estimated))
+    yield from found
+    known = old.type == new.type and None not in (old.content, new.content)
+    if known and not found and rows[0] == rows[1] and old.content != new.content:
+        yield _difference(relation, new.name, "values", (None, None), rows)
+
+
+def _measured(
     relation: str, old: ColumnProfile, new: ColumnProfile, rows: tuple[int, int], *, is_estimated: bool
 ) -> Iterator[Difference]:
     measured: tuple[tuple[Measure, Any, Any], ...] = (

@@ -20,7 +20,9 @@ from pydantic import Field, StringConstraints, model_validator
 from slipway.documents import Document
 from slipway.slot import SLOT_LENGTH
 
-Measure = Literal["added", "removed", "type", "rows", "duplicates", "nulls", "distinct", "sum", "earliest", "latest"]
+Measure = Literal[
+    "added", "removed", "type", "rows", "duplicates", "nulls", "distinct", "sum", "earliest", "latest", "values"
+]
 Percent = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
 

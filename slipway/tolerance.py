@@ -3,6 +3,7 @@
 Rules:
 - What was empty before has nothing to lose: that it was filled is told and not judged.
 - Sums grow with the rows: a sum may move that much further away from 0, and no further towards it.
+- That values are others is told and not judged: how many and which, a sample of rows tells.
 - Of a relation that readers see, what it loses is over the thresholds by itself: the relation, a column, or its type.
 """
 
@@ -32,6 +33,8 @@ def held(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
             return _of_type(one)
         case "duplicates":
             return _of_duplicates(one, limits)
+        case "values":
+            return ("others", "", False)
         case _ if one.rows[0] == 0:
             return ("it was empty", "", False)
         case "rows":

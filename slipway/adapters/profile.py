@@ -5,7 +5,8 @@ Rules:
 - A sample of rows is one SELECT over both sides, joined by the key, compared by hash and cut off by LIMIT.
 - Values of personal columns do not leave the warehouse: neither their dates nor a value in a sample, only whether they
   differ.
-https://docs.snowflake.com/en/sql-reference/functions/hash
+https://docs.snowflake.com/en/sql-reference/functions/hash,
+https://docs.snowflake.com/en/sql-reference/functions/hash_agg
 """
 
 from __future__ import annotations
@@ -100,10 +101,12 @@ def profile(
         column: tuple(_measures(column, kind, personal, estimates=estimates))
         for column, kind in relation.columns.items()
     }
-    asked = ["COUNT(*)", *(_duplicates(place, key) for key in present)]
+    hashed = [quoted(column) for column, kind in relation.columns.items() if _is_hashed(kind)]
+    asked = ["COUNT(*)", f"HASH_AGG({', '.join(hashed)})" if hashed else "NULL"]
+    asked += [_duplicates(place, key) for key in present]
     asked += [text for found in measures.values() for _, text in found]
     values = iter(rows(f"SELECT {', '.join(asked)} FROM {place}")[0])
-    count = int(next(values))
+    count, content = int(next(values)), next(values)
     duplicates = {", ".join(key): int(next(values)) for key in present}
     columns = [
         ColumnProfile(
@@ -116,6 +119,7 @@ def profile(
     return Profile(
         relation=relation.title,
         rows=count,
+        content=None if content is None else str(content),
         columns=tuple(columns),
         duplicates=duplicates,
         is_estimated=estimates,
@@ -135,6 +139,13 @@ def _measures(column: str, kind: str, personal: Collection[str], *, estimates: b
     if sort in DATES and column not in personal:
         yield "earliest", f"MIN({name})"
         yield "latest", f"MAX({name})"
+    if _is_hashed(kind) and column not in personal:
+        yield "content", f"HASH_AGG({name})"
+
+
+def _is_hashed(kind: str) -> bool:
+    """Tell whether a column's values are hashed; floating-point numbers add up to others in another order."""
+    return kind.partition("(")[0] not in {*UNCOUNTED, "FLOAT"}
 
 
 def _told(measure: str, value: Any, rows: int) -> Any:

@@ -39,6 +39,7 @@ columns = st.builds(
     sum=st.none() | amounts | st.sampled_from(["nan", "inf", "-inf"]),
     earliest=st.none() | days,
     latest=st.none() | days,
+    content=st.none() | st.sampled_from(["1", "2"]),
 )
 profiles = st.builds(
     Profile,
@@ -47,6 +48,7 @@ profiles = st.builds(
     columns=st.lists(columns, max_size=3, unique_by=lambda one: one.name).map(tuple),
     duplicates=st.dictionaries(st.sampled_from(["A", "A, B"]), st.integers(0, 3), max_size=2),
     is_estimated=st.booleans(),
+    content=st.none() | st.sampled_from(["1", "2"]),
 )
 
 
@@ -111,6 +113,27 @@ def test_every_difference_can_be_judged_and_the_comparison_reads_back(before: Pr
     assert Comparison.from_bytes(comparison.to_bytes(), origin="memory") == comparison
     assert all(one.sentence() and one.place.startswith("FINANCE.ORDERS") for one in comparison.findings)
     assert set(comparison.stopping) <= set(comparison.findings[: len(comparison.stopping)])
+
+
+def test_values_that_change_and_leave_every_figure_as_it_was_are_told_and_not_judged() -> None:
+    one, other = (profile(type="TEXT", sum=None, content=content) for content in ("1", "2"))
+    (found,) = held(one, other).findings
+    assert (found.difference.measure, found.difference.column, found.is_over) == ("values", "AMOUNT", False)
+    assert found.sentence() == "FINANCE.ORDERS.AMOUNT values: others"
+
+
+def test_what_another_figure_tells_is_not_told_once_more() -> None:
+    before, after = (profile(sum=total, content=total) for total in ("1.00", "2.00"))
+    assert [one.measure for one in differences(before, after)] == ["sum"]
+    more = profile(rows=1001, content="3")
+    assert [one.measure for one in differences(profile(content="1"), more)] == ["rows"]
+
+
+def test_values_that_change_places_between_rows_and_personal_ones_are_told_of_the_relation() -> None:
+    one, other = (profile().model_copy(update={"content": content}) for content in ("1", "2"))
+    assert [(found.measure, found.column) for found in differences(one, other)] == [("values", None)]
+    wider = profile(type="NUMBER(20,2)").model_copy(update={"content": "2"})
+    assert [found.measure for found in differences(one, wider)] == ["type"], "another type has other hashes"
 
 
 def test_two_estimates_are_alike_within_their_error_and_two_exact_numbers_are_not() -> None:

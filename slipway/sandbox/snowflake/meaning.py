@@ -137,6 +137,16 @@ def _signed_hash(node: exp.Expr) -> None:
     node.replace(exp.cast(exp.Paren(this=signed), "BIGINT"))
 
 
+def _unordered_hash(node: exp.Expr) -> None:
+    """HASH_AGG adds the hashes of its rows up, which no order changes; of no rows it is 0."""
+    if isinstance(node.this, (exp.Distinct, exp.Star)):
+        return
+    row = exp.Anonymous(this="hash", expressions=[node.this.copy(), *(one.copy() for one in node.expressions)])
+    total = exp.Sum(this=exp.cast(exp.Paren(this=row), "HUGEINT", dialect="duckdb"))
+    within = exp.Mod(this=exp.func("COALESCE", total, exp.Literal.number(0)), expression=exp.Literal.number(2**63))
+    node.replace(exp.cast(exp.Paren(this=within), "BIGINT"))
+
+
 def _wide_number(node: exp.Expr) -> None:
     """Let numbers as written be added without the limits of 32 bits."""
     if isinstance(node.this, exp.Literal) and node.this.is_int and isinstance(node.expression, exp.Literal):
@@ -155,6 +165,7 @@ _CHANGES: tuple[tuple[type[exp.Expr], Callable[[exp.Expr], None]], ...] = (
     (exp.Mul, _wide_number),
     (exp.Sub, _wide_number),
     (exp.Anonymous, _signed_hash),
+    (exp.HashAgg, _unordered_hash),
     (exp.Avg, _mean),
     (exp.Div, _quotient),
     (exp.DPipe, _joined),

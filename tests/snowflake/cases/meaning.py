@@ -99,6 +99,22 @@ CASES = (
         page="sql-reference/functions/dateadd",
     ),
     case(
+        "HASH_AGG is one number of all rows in whatever order, and 0 of none",
+        value(
+            "SELECT (SELECT HASH_AGG(A, B) FROM (VALUES (1, 'x'), (2, NULL)) V(A, B))"
+            " = (SELECT HASH_AGG(A, B) FROM (VALUES (2, NULL), (1, 'x')) V(A, B)),"
+            " (SELECT HASH_AGG(A, B) FROM (VALUES (1, 'x'), (2, 'y')) V(A, B))"
+            " = (SELECT HASH_AGG(A, B) FROM (VALUES (1, 'y'), (2, 'x')) V(A, B)),"
+            " (SELECT HASH_AGG(A) FROM (VALUES (1), (1)) V(A)) = (SELECT HASH_AGG(A) FROM (VALUES (1)) V(A)),"
+            " (SELECT HASH_AGG(A) FROM (VALUES (1)) V(A) WHERE A > 1)",
+            True,
+            False,
+            False,
+            0,
+        ),
+        page="sql-reference/functions/hash_agg",
+    ),
+    case(
         "HASH is a signed number of 64 bits",
         value(
             "SELECT HASH('a') = HASH('a'), ABS(HASH('a')) <= 9223372036854775807, HASH(NULL) IS NULL", True, True, False
