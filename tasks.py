@@ -1,10 +1,11 @@
-"""The table of contents of Slipway's tasks: `invoke --list`, `invoke --help deploy`."""
+"""The table of contents of Slipway's tasks: `invoke --list`, `invoke --help deploy`; `./invoke` runs this file."""
 
 from __future__ import annotations
 
-from invoke import Collection
+from invoke import Collection, __version__
 
 from slipway.tasks import approval, audit, backfill, dags, dbt, deploy, infra, lock, migrate, sandbox, slots
+from slipway.tasks.program import CommandLine
 
 namespace = Collection(
     deploy.deploy,
@@ -26,3 +27,8 @@ namespace = Collection(
     Collection.from_module(slots, name="slots"),
 )
 namespace.configure({"run": {"echo": False}})
+
+program = CommandLine(version=__version__, name="Invoke", binary="invoke", namespace=namespace)
+
+if __name__ == "__main__":
+    program.run()
