@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -24,7 +23,7 @@ from slipway.record import Record
 from slipway.release import short
 from slipway.request import CHUNK_DAYS, PARALLEL, DagRequest, ModelRequest
 from slipway.site import Site
-from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
+from slipway.tasks.boundary import PROJECT, boundary, progress, seconds_since_start, stops_at_boundaries
 
 _ENV = "the environment: dev, staging or prod"
 _JSON = "print one JSON document on standard output"
@@ -105,7 +104,6 @@ def run(
     Example: invoke backfill.run --env staging --dag card_transactions --from 2026-10-01 --to 2026-10-31
     Example: invoke backfill.run --env prod --plan 3f2a9c1b04de
     """
-    began = time.monotonic()
     asked = _request(dag, model, from_, to, reprocess, chunk_days, parallel) if not plan else None
     if plan and (dag or model or from_ or to or (reprocess, chunk_days, parallel) != ("none", CHUNK_DAYS, PARALLEL)):
         raise ConfigurationError(
@@ -126,7 +124,7 @@ def run(
         if json:
             render.print_json(told.run_document(site, done))
         else:
-            told.show_done(done, seconds=time.monotonic() - began)
+            told.show_done(done, seconds=seconds_since_start())
 
 
 @task(help={"env": _ENV, "limit": "how many backfills, newest first", "json": _JSON})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar, cast
 
+import psutil
 from invoke.exceptions import Exit
 
 from slipway.errors import Interrupted, SlipwayError
@@ -41,6 +43,11 @@ def boundary(body: _Body) -> _Body:
             raise Exit(text, code=error.exit_code) from error
 
     return cast(_Body, wrapped)
+
+
+def seconds_since_start() -> float:
+    """Return how long this process has run, `./invoke` setting itself up included."""
+    return time.time() - float(psutil.Process().create_time())
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,7 +23,7 @@ from slipway.record import Record
 from slipway.release import short
 from slipway.rollback import Live, live_in, previous_deployment, rollback_target
 from slipway.site import Site
-from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
+from slipway.tasks.boundary import PROJECT, boundary, progress, seconds_since_start, stops_at_boundaries
 
 _ENV = "the environment: dev, staging or prod"
 NOTHING_LIVE = Live(version=None, slot=None)
@@ -46,7 +45,6 @@ def deploy(_: Context, env: str, plan: str = "", break_glass: bool = False, json
     Example: invoke deploy --env staging
     Example: invoke deploy --env prod --plan 3f2a9c1b04de
     """
-    began = time.monotonic()
     config.load(env, folder=PROJECT / "config")  # what is wrong with it is told before anything starts
     git = Git(PROJECT)
     git.refuse_dirty()
@@ -67,7 +65,7 @@ def deploy(_: Context, env: str, plan: str = "", break_glass: bool = False, json
             )
             with stops_at_boundaries(shown.note) as is_stopping:
                 done = launch(site, order, listener=shown, is_stopping=is_stopping)
-            show_launch(site, done, seconds=time.monotonic() - began, as_json=json)
+            show_launch(site, done, seconds=seconds_since_start(), as_json=json)
 
 
 @task(
@@ -84,7 +82,6 @@ def rollback(_: Context, env: str, to: str = "", json: bool = False) -> None:
     Example: invoke rollback --env staging
     Example: invoke rollback --env staging --to bc3401e446fc
     """
-    began = time.monotonic()
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
         if site.is_new():
             rollback_target((), NOTHING_LIVE, environment=env, to=to)
@@ -97,7 +94,7 @@ def rollback(_: Context, env: str, to: str = "", json: bool = False) -> None:
         with stops_at_boundaries(shown.note) as is_stopping:
             order = Order(purpose="rollback", choose=chosen, names_target=bool(to))
             done = launch(site, order, listener=shown, is_stopping=is_stopping)
-        show_launch(site, done, seconds=time.monotonic() - began, as_json=json)
+        show_launch(site, done, seconds=seconds_since_start(), as_json=json)
 
 
 @task(help={"env": _ENV, "json": _JSON})

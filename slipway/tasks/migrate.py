@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 from invoke import Context, task
@@ -23,7 +22,7 @@ from slipway.plan import rehearsal_step
 from slipway.retraction import retract
 from slipway.script_state import ScriptState
 from slipway.step import StepKind
-from slipway.tasks.boundary import PROJECT, boundary, progress, stops_at_boundaries
+from slipway.tasks.boundary import PROJECT, boundary, progress, seconds_since_start, stops_at_boundaries
 from slipway.tasks.deploy import show_launch
 
 FOLDER = PROJECT / "snowflake_migrations"
@@ -141,7 +140,6 @@ def apply(_: Context, env: str, json: bool = False) -> None:
 
     Example: invoke migrate.apply --env staging
     """
-    began = time.monotonic()
     git = Git(PROJECT)
     git.refuse_dirty()
     with progress() as shown, open_site(PROJECT, env, start=False) as site:
@@ -149,7 +147,7 @@ def apply(_: Context, env: str, json: bool = False) -> None:
         order = Order(purpose="deploy", choose=lambda: operate(site), only=MIGRATING)
         with stops_at_boundaries(shown.note) as is_stopping:
             done = launch(site, order, listener=shown, is_stopping=is_stopping)
-        show_launch(site, done, seconds=time.monotonic() - began, as_json=json)
+        show_launch(site, done, seconds=seconds_since_start(), as_json=json)
 
 
 @task(
