@@ -126,7 +126,7 @@ def show_plan(
         console.print(table)
     for version in document["ends_rollbacks"]:
         console.print(f"[red]ends the rollback to {version}[/]: it needs what these migrations take away")
-    for commit in plan.commits:
+    for commit in plan.commits if plan.steps else ():
         console.print(
             f"  [dim]{commit.commit[:12]}[/] {escape(commit.subject)} [dim]{escape(', '.join(commit.authors))}[/]"
         )
