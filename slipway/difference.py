@@ -2,7 +2,7 @@
 
 Rules:
 - A profile holds what one query tells of a relation: rows, duplicate keys, and of each column its type, nulls, distinct
-  values, sum and dates. Two profiles that are equal differ in nothing.
+  values, sum, dates and a hash. Two profiles that are equal differ in nothing.
 - Of what is empty on one side the columns' values say nothing more.
 - That values changed is told where nothing else tells it: of a column, or of the relation when they only changed places
   between its rows, or are personal.
@@ -33,8 +33,8 @@ class ColumnProfile(Document):
         sum: a decimal; None where there is nothing to add up. Of FLOAT it may be no finite number: inf, nan.
         magnitude: of FLOAT, the sum without signs, which says how exact the sum can be.
         earliest: ISO 8601; None for what is no date, or personal.
-        content: a hash of all values in whatever order; None for floating-point numbers, what is personal, and types
-            that have none.
+        content: a hash of all values in whatever order, for as long as they are compared: it is written nowhere. None
+            for floating-point numbers, for what is personal, and for types that have none.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ColumnProfile(Document):
     magnitude: str | None = None
     earliest: str | None = None
     latest: str | None = None
-    content: str | None = None
+    content: str | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def is_money(self) -> bool:
@@ -59,12 +59,13 @@ class Profile(Document):
     Attributes:
         duplicates: declared key, its columns joined by ", " -> how many of its values more than one row holds.
         is_estimated: whether the distinct values were estimated.
-        content: a hash of all rows in whatever order, but for the columns that have none; of personal ones too.
+        content: a hash of all rows in whatever order, with personal columns and without those that have no hash; it is
+            written nowhere. None where it would be one of personal values alone.
     """
 
     relation: str  # LAYER.NAME
     rows: int
-    content: str | None = None
+    content: str | None = Field(default=None, exclude=True, repr=False)
     columns: tuple[ColumnProfile, ...] = ()
     duplicates: dict[str, int] = Field(default_factory=dict)
     is_estimated: bool = False

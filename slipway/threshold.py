@@ -20,9 +20,10 @@ from pydantic import Field, StringConstraints, model_validator
 from slipway.documents import Document
 from slipway.slot import SLOT_LENGTH
 
-Measure = Literal[
-    "added", "removed", "type", "rows", "duplicates", "nulls", "distinct", "sum", "earliest", "latest", "values"
+JudgedMeasure = Literal[
+    "added", "removed", "type", "rows", "duplicates", "nulls", "distinct", "sum", "earliest", "latest"
 ]
+Measure = JudgedMeasure | Literal["values"]
 Percent = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
 
@@ -87,7 +88,7 @@ class Acknowledgement(Document):
 
     model: _Name
     column: _Name | None = None
-    what: Measure
+    what: JudgedMeasure
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     slot: str | None = None
     until: date | None = None

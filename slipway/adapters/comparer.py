@@ -268,6 +268,7 @@ class SlotComparer:
                 relation.place(self._warehouse.analytics_database, slot),
                 keys=sides.keys(title),
                 personal=sides.personal(title),
+                concealed=sides.concealed(title),
                 estimates=max(sizes) > self._rules.exact_rows,
             )
 

@@ -3,8 +3,8 @@
 Rules:
 - One SELECT per relation and side; rows are never fetched to be looked at here.
 - A sample of rows is one SELECT over both sides, joined by the key, compared by hash and cut off by LIMIT.
-- Values of personal columns do not leave the warehouse: neither their dates nor a value in a sample, only whether they
-  differ.
+- Values of personal columns do not leave the warehouse: neither their dates nor a value in a sample, nor a hash of one
+  such column alone, only whether they differ.
 https://docs.snowflake.com/en/sql-reference/functions/hash,
 https://docs.snowflake.com/en/sql-reference/functions/hash_agg
 """
@@ -23,6 +23,8 @@ from slipway.difference import ColumnProfile, Profile
 from slipway.slot import layers_among, schema_in
 
 UNCOUNTED = frozenset({"VARIANT", "OBJECT", "ARRAY", "GEOGRAPHY", "GEOMETRY", "VECTOR", "FILE", "MAP"})
+# HASH takes no GEOGRAPHY and GEOMETRY; a floating-point number that was added up may end in other digits each time.
+UNHASHED = frozenset({"FLOAT", "GEOGRAPHY", "GEOMETRY", "VECTOR", "FILE", "MAP"})
 DATES = ("DATE", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ", "TIMESTAMP_TZ")
 NUMBERS = ("NUMBER", "FLOAT")
 _DOUBLED = "doubled"
@@ -86,24 +88,30 @@ def catalog(rows: Rows, database: str, slots: Sequence[str]) -> dict[str, dict[s
 
 
 def profile(
-    rows: Rows, relation: Relation, place: str, *, keys: Keys, personal: Collection[str], estimates: bool
+    rows: Rows,
+    relation: Relation,
+    place: str,
+    *,
+    keys: Keys,
+    personal: Collection[str],
+    concealed: Collection[str],
+    estimates: bool,
 ) -> Profile:
     """Return the profile of a relation; one query.
 
     Args:
         place: its full name.
         keys: that are declared; one with a column that is not there is left out.
-        personal: columns whose dates are not told.
+        personal: columns whose sums and dates are not told.
+        concealed: columns that are not hashed alone: the personal ones, and what is made from them.
         estimates: whether distinct values are estimated.
     """
     present = tuple(key for key in keys if set(key) <= set(relation.columns))
     measures = {
-        column: tuple(_measures(column, kind, personal, estimates=estimates))
+        column: tuple(_measures(column, kind, personal, concealed, estimates=estimates))
         for column, kind in relation.columns.items()
     }
-    hashed = [quoted(column) for column, kind in relation.columns.items() if _is_hashed(kind)]
-    asked = ["COUNT(*)", f"HASH_AGG({', '.join(hashed)})" if hashed else "NULL"]
-    asked += [_duplicates(place, key) for key in present]
+    asked = ["COUNT(*)", _hash_of_rows(relation, concealed), *(_duplicates(place, key) for key in present)]
     asked += [text for found in measures.values() for _, text in found]
     values = iter(rows(f"SELECT {', '.join(asked)} FROM {place}")[0])
     count, content = int(next(values)), next(values)
@@ -126,7 +134,9 @@ def profile(
     )
 
 
-def _measures(column: str, kind: str, personal: Collection[str], *, estimates: bool) -> Iterable[tuple[str, str]]:
+def _measures(
+    column: str, kind: str, personal: Collection[str], concealed: Collection[str], *, estimates: bool
+) -> Iterable[tuple[str, str]]:
     """Yield what is asked of a column, as the name of the measure and as SQL."""
     name, sort = quoted(column), kind.partition("(")[0]
     yield "nulls", f"COUNT({name})"
@@ -139,13 +149,14 @@ def _measures(column: str, kind: str, personal: Collection[str], *, estimates: b
     if sort in DATES and column not in personal:
         yield "earliest", f"MIN({name})"
         yield "latest", f"MAX({name})"
-    if _is_hashed(kind) and column not in personal:
+    if sort not in UNHASHED and column not in concealed:
         yield "content", f"HASH_AGG({name})"
 
 
-def _is_hashed(kind: str) -> bool:
-    """Tell whether a column's values are hashed; floating-point numbers add up to others in another order."""
-    return kind.partition("(")[0] not in {*UNCOUNTED, "FLOAT"}
+def _hash_of_rows(relation: Relation, concealed: Collection[str]) -> str:
+    """Return the hash of all rows, as SQL; NULL where it would be one of concealed values alone."""
+    hashed = [column for column, kind in relation.columns.items() if kind.partition("(")[0] not in UNHASHED]
+    return f"HASH_AGG({', '.join(map(quoted, hashed))})" if set(hashed) - set(concealed) else "NULL"
 
 
 def _told(measure: str, value: Any, rows: int) -> Any:

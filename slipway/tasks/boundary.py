@@ -47,7 +47,11 @@ def boundary(body: _Body) -> _Body:
 
 def seconds_since_start() -> float:
     """Return how long this process has run, `./invoke` setting itself up included."""
-    return time.time() - float(psutil.Process().create_time())
+    began = float(psutil.Process().create_time())
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return time.time() - began
+    # On Linux a process began as long after the machine as its kernel says; when that was is known to the second only.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - (began - float(psutil.boot_time()))
 
 
 @contextmanager
