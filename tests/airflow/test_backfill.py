@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from slipway.adapters.airflow_backfill import AirflowBackfills
 from slipway.backfill import choose, progress_of, steps_of
+from slipway.engine import perform
 from slipway.errors import Blocked, ConfigurationError, Interrupted, StepFailed
-from slipway.ports import Outcome
+from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
+from slipway.ports import Backfills, Effects, Outcome
 from slipway.request import DagRequest
 from slipway.step import BackfillDates
 from tests.airflow.conftest import DAGS, FLIP_S, HEAD, Bench, Released, wait_until
+from tests.ports.contract.effects import Kept
 
 DAILY = (
     HEAD
@@ -82,6 +85,31 @@ def fill(bench: Bench, step: BackfillDates) -> Outcome:
     return AirflowBackfills(bench.client, poll_s=0.2).fill(step, lambda line: None)
 
 
+def effects_of(bench: Bench) -> Effects:
+    """Return the ports of a backfill, as a process of its own finds them."""
+    others: Any = None
+    return Effects(
+        infrastructure=others,
+        releases=others,
+        migrations=others,
+        slots=others,
+        orchestrator=others,
+        backfills=cast(Backfills, AirflowBackfills(bench.client, poll_s=0.2)),
+    )
+
+
+def observed(bench: Bench, dag_id: str) -> Observation:
+    """Return what Airflow shows of one DAG: its version, and the backfills there were."""
+    dag = bench.client.dags()[dag_id]
+    seen = tuple(f"backfill {one['id']}" for one in backfills_of(bench, dag_id))
+    return Observation(
+        infrastructure=InfrastructureFacts(serial=0, lineage="", plan_sha256=None),
+        warehouse=WarehouseFacts(),
+        pointer=None,
+        orchestrator=OrchestratorFacts(versions={dag_id: dag.version, **dict.fromkeys(seen)}),
+    )
+
+
 def runs_of(bench: Bench, dag_id: str, first: int, last: int) -> list[tuple[str, str, str | None]]:
     """Return date, state and version of every run of a DAG in a range of days of March."""
     since, until = datetime(2026, 3, first, tzinfo=UTC), datetime(2026, 3, last, tzinfo=UTC)
@@ -97,10 +125,10 @@ def backfills_of(bench: Bench, dag_id: str) -> list[Any]:
 def test_every_date_of_every_chunk_is_run_once_on_the_live_version(bench: Bench, live: Released) -> None:
     steps = steps_for(bench, live, request_of("plain", 1, 5, chunk_days=3))
     assert [len(step.dates) for step in steps] == [3, 2]
+    kept = Kept(effects_of(bench), anew=lambda: effects_of(bench), observe=lambda: observed(bench, "plain")).effects()
     for step in steps:
-        outcome = fill(bench, step)
+        outcome = perform(step, kept, lambda line: None)
         assert outcome.evidence["versions"] == [live.version]
-        assert AirflowBackfills(bench.client).is_filled(step)
     days = [f"2026-03-0{day}" for day in range(1, 6)]
     assert runs_of(bench, "plain", 1, 5) == [(day, "success", live.version) for day in days]
     assert all(one["completed_at"] for one in backfills_of(bench, "plain")), "the next one need not wait"

@@ -18,6 +18,8 @@ from slipway.plan import Plan, moved_by_others
 from slipway.ports import Effects
 from slipway.release import Release, Version
 from slipway.rollback import live_in, previous_deployment
+from slipway.step import BACKFILL_KINDS
+from tests.ports.backfills import dag_steps, steps_of_model
 from tests.ports.contract.effects import Kept
 from tests.ports.environment import DAG_IDS, MemoryEnvironment
 from tests.ports.memory import MemoryJournal, MemoryLease
@@ -229,6 +231,9 @@ EFFECT_OF = {
     "compare": "compare",
     "publish": "publish",
     "flip": "flip",
+    "fill": "backfill",
+    "rebuild": "rebuild",
+    "adopt": "adopt",
 }
 
 
@@ -240,7 +245,12 @@ def die(environment: MemoryEnvironment, journal: MemoryJournal, plan: Plan, kind
             engine.Assignment(plan=plan, deployment="d-1", by="ann"),
             engine.Surroundings(
                 effects=Effects(
-                    infrastructure=ports, releases=ports, migrations=ports, slots=ports, orchestrator=ports
+                    infrastructure=ports,
+                    releases=ports,
+                    migrations=ports,
+                    slots=ports,
+                    orchestrator=ports,
+                    backfills=ports,
                 ),
                 journal=journal,
                 lease=MemoryLease(),
@@ -270,6 +280,29 @@ def test_the_plan_of_a_process_that_died_is_gone_on_with_and_every_effect_happen
     undisturbed = MemoryEnvironment()
     deploy(undisturbed, MemoryJournal(), release, version)
     assert undisturbed.observe() == environment.observe()
+
+
+@pytest.mark.parametrize("point", ["before", "after"])
+@pytest.mark.parametrize("kind", ["backfill", "rebuild", "adopt"])
+def test_a_backfill_of_a_process_that_died_is_gone_on_with_and_no_date_is_run_twice(
+    kind: str, point: str, environment: MemoryEnvironment, journal: MemoryJournal
+) -> None:
+    release = release_of()
+    version = version_in_staging(release)
+    live = environment.plan(release, version)
+    deploy(environment, MemoryJournal(), release, version)
+    before = environment.observe()
+    steps = dag_steps(live.version) if kind == "backfill" else steps_of_model(live.slot, live.version)
+    plan = environment.backfill(live, *steps)
+    die(environment, journal, plan, kind, point)
+    nothing_left = plan.model_copy(update={"steps": ()})
+    done = deploy(environment, journal, release, version, plan=plan, found_after=nothing_left)
+    assert done.state == "succeeded"
+    assert {found: environment.counts[found] for found in BACKFILL_KINDS & environment.counts.keys()} == (
+        {"backfill": 2} if kind == "backfill" else {"rebuild": 1, "adopt": 1}
+    )
+    assert set(environment.runs.values()) <= {1}
+    assert environment.observe() == before
 
 
 @given(

@@ -20,14 +20,18 @@ from slipway.plan import Plan, build_plan
 from slipway.ports import Effects, Outcome, Progress
 from slipway.release import Release, Version
 from slipway.step import (
+    AdoptModel,
     ApplyInfrastructure,
+    BackfillDates,
     BuildSlot,
     CatchUpSlot,
     CompareSlot,
     FlipPointer,
     MigrateWarehouse,
     PublishSlot,
+    RebuildModel,
     RehearseMigrations,
+    Step,
     UploadVersion,
 )
 
@@ -36,7 +40,7 @@ DAG_IDS = ("card_transactions", "customers")
 
 @dataclass
 class MemoryEnvironment:
-    """Every port of a release, the facts they change, and a count of every effect.
+    """Every port, the facts they change, and a count of every effect.
 
     Its pipelines write to what is live whenever a slot is built, so that each slot has something to catch up with.
 
@@ -44,6 +48,8 @@ class MemoryEnvironment:
         fails_at: the kind of step whose effect is refused.
         refuses: to have another slot published than is live.
         dag_ids: that Airflow shows.
+        runs: of the logical dates that were run again, by DAG and date, how often.
+        adopted: marks of the models that were taken over.
     """
 
     infra_plan: str | None = "f" * 64
@@ -63,6 +69,8 @@ class MemoryEnvironment:
     destroys_data: tuple[str, ...] = ()
     import_errors: tuple[str, ...] = ()
     dag_ids: tuple[str, ...] = DAG_IDS
+    runs: dict[tuple[str, str], int] = field(default_factory=dict)
+    adopted: set[str] = field(default_factory=set)
 
     def observe(self, *, infrastructure: bool = True) -> Observation:
         return Observation(
@@ -100,8 +108,16 @@ class MemoryEnvironment:
             **{"dag_ids": DAG_IDS, "policy": "p" * 64, "rules": "t" * 64, "configuration": "e" * 64, **options},
         )
 
+    def backfill(self, live: Plan, *steps: Step) -> Plan:
+        """Return the plan of a backfill on what another plan made live."""
+        return live.model_copy(
+            update={"purpose": "backfill", "replaces": live.version, "base": self.observe().base, "steps": steps}
+        )
+
     def effects(self) -> Effects:
-        return Effects(infrastructure=self, releases=self, migrations=self, slots=self, orchestrator=self)
+        return Effects(
+            infrastructure=self, releases=self, migrations=self, slots=self, orchestrator=self, backfills=self
+        )
 
     def _count(self, kind: str) -> None:
         if self.fails_at == kind:
@@ -195,3 +211,30 @@ class MemoryEnvironment:
         release = self.releases[step.release]
         self.live_components = {name: release.manifest.component_digest(name) for name in release.manifest.components}
         return Outcome(summary="flipped")
+
+    def is_filled(self, step: BackfillDates) -> bool:
+        return all((step.request.dag_id, date) in self.runs for date in step.dates)
+
+    def fill(self, step: BackfillDates, progress: Progress) -> Outcome:
+        self._count("backfill")
+        for date in step.dates:
+            run = (step.request.dag_id, date)
+            self.runs[run] = self.runs.get(run, 0) + 1
+        return Outcome(summary="filled")
+
+    def is_rebuilt(self, step: RebuildModel) -> bool:
+        return step.mark in self.adopted or step.aside in self.complete
+
+    def rebuild(self, step: RebuildModel, progress: Progress) -> Outcome:
+        self._count("rebuild")
+        self.complete.add(step.aside)
+        return Outcome(summary="rebuilt")
+
+    def is_adopted(self, step: AdoptModel) -> bool:
+        return step.mark in self.adopted
+
+    def adopt(self, step: AdoptModel, progress: Progress) -> Outcome:
+        self._count("adopt")
+        self.adopted.add(step.mark)
+        self.complete.discard(step.aside)
+        return Outcome(summary="adopted")

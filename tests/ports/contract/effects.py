@@ -1,10 +1,11 @@
-"""What the engine relies on of every port that a release changes something through, checked while it works with them.
+"""What the engine relies on of every port that a plan changes something through, checked while it works with them.
 
 `Kept` stands before the ports in memory as before the real ones. What does not keep to a rule is an `AssertionError`:
 
 - a probe changes nothing, and says no until the effect has happened;
-- after the effect it says yes, also to a process that has just begun and saw no answer, and still does after the flip,
-  which is the last step;
+- after the effect it says yes, also to a process that has just begun and saw no answer, and still does after the last
+  step;
+- a backfill leaves readers on the slot, and DAGs on the version, that they were on;
 - a comparison is the exception: it only reads, and is not done before its slot is published;
 - an effect tells whole lines, and returns one line and evidence that a journal can hold.
 """
@@ -19,14 +20,18 @@ from slipway.documents import canonical
 from slipway.errors import Unavailable
 from slipway.observation import Observation
 from slipway.ports import Effects, Outcome, Progress
-from slipway.step import CompareSlot, PublishSlot, Step, StepKind
+from slipway.step import BACKFILL_KINDS, CompareSlot, PublishSlot, Step, StepKind
 
 # by the methods of the ports
-EFFECTS: Final = ("apply", "upload", "rehearse", "migrate", "build", "catch_up", "compare", "publish", "flip")
+EFFECTS: Final = (
+    *("apply", "upload", "rehearse", "migrate", "build", "catch_up", "compare", "publish", "flip"),
+    *("fill", "rebuild", "adopt"),
+)
+LAST: Final = frozenset({"flip", "adopt"})  # steps that nothing comes behind
 
 
 class Kept:
-    """Every port that a release needs, around others, with what they do checked. Backfills have none here.
+    """Every port of an environment, around others, with what they do checked.
 
     Args:
         anew: returns the same ports as another process finds them.
@@ -41,14 +46,22 @@ class Kept:
         self, real: Effects, *, anew: Callable[[], Effects], observe: Callable[[], Observation], loses: bool = False
     ) -> None:
         self._real, self._anew, self._observe, self._loses = real, anew, observe, loses
-        self._ports = (real.infrastructure, real.releases, real.migrations, real.slots, real.orchestrator)
+        ports = (real.infrastructure, real.releases, real.migrations, real.slots, real.orchestrator, real.backfills)
+        self._ports = tuple(one for one in ports if one is not None)  # a plan may need some only
         self.done: list[Step] = []
         self._lost: set[StepKind] = set()
 
     def effects(self) -> Effects:
         """Return the ports."""
         ports: Any = self
-        return Effects(infrastructure=ports, releases=ports, migrations=ports, slots=ports, orchestrator=ports)
+        return Effects(
+            infrastructure=ports,
+            releases=ports,
+            migrations=ports,
+            slots=ports,
+            orchestrator=ports,
+            backfills=ports if self._real.backfills is not None else None,
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name in EFFECTS:
@@ -71,7 +84,10 @@ class Kept:
         assert outcome.outside_s >= 0, f"{step.kind} took less than no time"
         if step not in self.done:
             self.done.append(step)
-        self._refuse_forgetting(self.done if step.kind == "flip" else [step])
+        self._refuse_forgetting(self.done if step.kind in LAST else [step])
+        if step.kind in BACKFILL_KINDS:
+            after = self._observe()
+            assert _shown(after) == _shown(before), f"after {step.kind}, readers or DAGs are elsewhere"
         if self._loses and step.kind not in self._lost:
             self._lost.add(step.kind)
             raise Unavailable(f"the answer of {step.kind} was lost")
@@ -85,6 +101,10 @@ class Kept:
             assert engine.is_done(step, effects, recorded=True) is expected, (
                 f"after {self.done[-1].kind}, {step.kind} is {'not ' if expected else ''}done"
             )
+
+
+def _shown(seen: Observation) -> object:
+    return (seen.warehouse.published, seen.pointer)
 
 
 def _whole(line: str, step: Step) -> str:

@@ -9,11 +9,13 @@ import pytest
 from slipway import engine
 from slipway.deployment import Deployment
 from slipway.errors import Unavailable
+from slipway.observation import Published
 from slipway.plan import Plan
 from slipway.ports import Outcome
 from slipway.step import BACKFILL_KINDS, StepKind
 from tests.core.conftest import release_of, version_in_staging
 from tests.core.test_engine import Silent as Unheard
+from tests.ports.backfills import dag_steps, steps_of_model
 from tests.ports.contract.effects import Kept
 from tests.ports.environment import MemoryEnvironment
 from tests.ports.memory import MemoryJournal, MemoryLease
@@ -79,6 +81,20 @@ def test_whatever_is_lost_the_end_is_that_of_an_undisturbed_deployment(content: 
         apply(environment, environment.plan(release, version_in_staging(release)), kept(environment, loses=lost))
         ends.append(environment.observe())
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("loses", [False, True], ids=["answered", "every first answer lost"])
+def test_every_port_keeps_the_contract_in_backfills(loses: bool) -> None:
+    environment = MemoryEnvironment()
+    live = change_live(environment)
+    for steps in (dag_steps(live.version), steps_of_model(live.slot, live.version)):
+        ports = kept(environment, loses=loses)
+        before = environment.observe()
+        assert apply(environment, environment.backfill(live, *steps), ports).state == "succeeded"
+        assert tuple(ports.done) == steps
+        assert environment.observe() == before, "it changes rows, and no release"
+    assert set(environment.runs.values()) == {1}
+    assert {kind: environment.counts[kind] for kind in BACKFILL_KINDS} == {"backfill": 2, "rebuild": 1, "adopt": 1}
 
 
 class Forgetful(MemoryEnvironment):
@@ -152,6 +168,36 @@ class Hasty(MemoryEnvironment):
         return step.slot in self.complete
 
 
+class Stranding(MemoryEnvironment):
+    """One that leaves readers on what was built aside."""
+
+    def adopt(self, step: Any, progress: Any) -> Outcome:
+        self.published = Published(slot=step.aside, release=step.release)
+        return super().adopt(step, progress)
+
+
+class Clearing(MemoryEnvironment):
+    """One that has not rebuilt what it took over."""
+
+    def is_rebuilt(self, step: Any) -> bool:
+        return step.aside in self.complete
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Stranding, "after adopt, readers or DAGs are elsewhere"),
+        (Clearing, "after adopt, rebuild is not done"),
+    ],
+)
+def test_a_port_of_backfills_that_breaks_a_rule_is_found(kind: type[MemoryEnvironment], said: str) -> None:
+    environment = kind()
+    live = change_live(environment)
+    plan = environment.backfill(live, *steps_of_model(live.slot, live.version))
+    with pytest.raises(AssertionError, match=said):
+        apply(environment, plan, kept(environment))
+
+
 @pytest.mark.parametrize(
     ("kind", "error", "said"),
     [
@@ -187,12 +233,19 @@ def test_what_only_the_process_knows_that_did_it_is_not_done() -> None:
         apply(environment, plan, ports)
 
 
-def change_over(environment: MemoryEnvironment) -> Plan:
-    """Return the plan of a second release, the first having been made live by nobody's contract."""
-    first, second = release_of(), release_of({MODEL: b"select 2"})
+def change_live(environment: MemoryEnvironment) -> Plan:
+    """Have a release made live by nobody's contract, and return its plan."""
+    first = release_of()
     plan = environment.plan(first, version_in_staging(first))
     for step in plan.steps:
         engine.perform(step, environment.effects(), lambda line: None)
+    return plan
+
+
+def change_over(environment: MemoryEnvironment) -> Plan:
+    """Return the plan of a second release, the first being live."""
+    change_live(environment)
+    second = release_of({MODEL: b"select 2"})
     return environment.plan(second, version_in_staging(second))
 
 
