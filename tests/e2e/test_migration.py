@@ -127,17 +127,24 @@ def test_migrations_are_not_applied_ahead_of_what_else_the_commit_brings(house: 
 def test_a_contract_is_refused_while_a_release_needs_what_it_takes_and_ends_the_rollbacks_it_says(house: House) -> None:
     """A model reads a column; the release after it does not; then the column goes, and so does that rollback."""
     model, described = (f"dbt/models/marts/finance/{name}" for name in ("risk_note.sql", "_risk_note.yml"))
-    house.write(model, "select note from {{ env_var('SLIPWAY_RAW_DATABASE') }}.CORE.RISK\n")
+    table = "{{ raw_database }}.CORE.NOTED_RISK"
+    house.write(
+        "snowflake_migrations/scripts/V9.4.5__noted_risk.sql",
+        f"CREATE TABLE IF NOT EXISTS {table} (ID NUMBER, NOTE VARCHAR);\n",
+    )
+    house.write("snowflake_migrations/undo/U9.4.5__noted_risk.sql", f"DROP TABLE IF EXISTS {table};\n")
+    house.write(model, "select note from {{ env_var('SLIPWAY_RAW_DATABASE') }}.CORE.NOTED_RISK\n")
     house.write(described, MODEL_TESTS.replace("latest_change", "risk_note").replace("change_number", "note"))
     house.replace(described, "data_type: integer", "data_type: varchar")
     house.commit("A model that reads a column")
     house.invoke("deploy", "--env", "staging")
     script = "V9.5.0__drop_note.sql"
-    drop = f"ALTER TABLE {TABLE} DROP COLUMN IF EXISTS NOTE;\n"
-    house.write(f"snowflake_migrations/scripts/{script}", f"-- slipway: contract\n{drop}")
-    house.write(
-        f"snowflake_migrations/undo/U{script[1:]}", f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS NOTE VARCHAR;\n"
+    drop, back = (
+        f"ALTER TABLE {table} DROP COLUMN IF EXISTS NOTE;\n",
+        f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS NOTE VARCHAR;\n",
     )
+    house.write(f"snowflake_migrations/scripts/{script}", f"-- slipway: contract\n{drop}")
+    house.write(f"snowflake_migrations/undo/U{script[1:]}", back)
     house.commit("A contract beside what needs it")
     blocked = house.invoke("plan", "--env", "staging", "--json", expect=3).json["blockers"]
     assert {one["id"] for one in blocked} == {"migration.contract"}
@@ -149,9 +156,7 @@ def test_a_contract_is_refused_while_a_release_needs_what_it_takes_and_ends_the_
     house.commit("The model is gone")
     house.invoke("deploy", "--env", "staging")
     house.write(f"snowflake_migrations/scripts/{script}", f"-- slipway: contract\n{drop}")
-    house.write(
-        f"snowflake_migrations/undo/U{script[1:]}", f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS NOTE VARCHAR;\n"
-    )
+    house.write(f"snowflake_migrations/undo/U{script[1:]}", back)
     house.commit("A contract that a retained release needs")
     refused = house.invoke("plan", "--env", "staging", "--json", expect=3).json
     assert all("the retained release" in one["reason"] for one in refused["blockers"])
@@ -164,4 +169,4 @@ def test_a_contract_is_refused_while_a_release_needs_what_it_takes_and_ends_the_
     house.invoke("deploy", "--env", "staging")
     house.invoke("rollback", "--env", "staging")  # to the release that does without
     ended = house.invoke("rollback", "--env", "staging", "--to", planned["ends_rollbacks"][0], expect=3)
-    assert f"the rollback to {planned['ends_rollbacks'][0]} was ended: {script} took CORE.RISK.NOTE" in ended.err
+    assert f"the rollback to {planned['ends_rollbacks'][0]} was ended: {script} took CORE.NOTED_RISK.NOTE" in ended.err
