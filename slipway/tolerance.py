@@ -34,7 +34,7 @@ def held(one: Difference, limits: Thresholds) -> tuple[str, str, bool]:
         case "duplicates":
             return _of_duplicates(one, limits)
         case "values":
-            return ("others", "", False)
+            return ("changed", "", False)
         case _ if one.rows[0] == 0:
             return ("it was empty", "", False)
         case "rows":

@@ -23,7 +23,14 @@ from slipway.record import Record
 from slipway.release import short
 from slipway.request import CHUNK_DAYS, PARALLEL, DagRequest, ModelRequest
 from slipway.site import Site
-from slipway.tasks.boundary import PROJECT, boundary, progress, seconds_since_start, stops_at_boundaries
+from slipway.tasks.boundary import (
+    PROJECT,
+    boundary,
+    progress,
+    require_positive,
+    seconds_since_start,
+    stops_at_boundaries,
+)
 
 _ENV = "the environment: dev, staging or prod"
 _JSON = "print one JSON document on standard output"
@@ -134,6 +141,7 @@ def status(_: Context, env: str, limit: int = 5, json: bool = False) -> None:
 
     Example: invoke backfill.status --env staging
     """
+    require_positive("--limit", limit)
     with open_site(PROJECT, env, start=False) as site:
         site.require_bootstrapped()
         found = [one for one in reversed(site.history()) if one.purpose == "backfill"][:limit]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import psutil
 from invoke.exceptions import Exit
 
-from slipway.errors import Interrupted, SlipwayError
+from slipway.errors import ConfigurationError, Interrupted, SlipwayError
 from slipway.progress import Progress
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,12 @@ def seconds_since_start() -> float:
         return time.time() - began
     # On Linux a process began as long after the machine as its kernel says; when that was is known to the second only.
     return time.clock_gettime(time.CLOCK_BOOTTIME) - (began - float(psutil.boot_time()))
+
+
+def require_positive(option: str, number: int) -> None:
+    """Raise `ConfigurationError` when an option that counts something is not at least 1."""
+    if number < 1:
+        raise ConfigurationError(f"{option} {number}: a number from 1 is wanted", fix=f"give {option} 10")
 
 
 @contextmanager

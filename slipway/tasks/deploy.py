@@ -23,7 +23,14 @@ from slipway.record import Record
 from slipway.release import short
 from slipway.rollback import Live, live_in, previous_deployment, rollback_target
 from slipway.site import Site
-from slipway.tasks.boundary import PROJECT, boundary, progress, seconds_since_start, stops_at_boundaries
+from slipway.tasks.boundary import (
+    PROJECT,
+    boundary,
+    progress,
+    require_positive,
+    seconds_since_start,
+    stops_at_boundaries,
+)
 
 _ENV = "the environment: dev, staging or prod"
 NOTHING_LIVE = Live(version=None, slot=None)
@@ -198,6 +205,7 @@ def history(_: Context, env: str, json: bool = False, limit: int = 20) -> None:
 
     Example: invoke history --env staging
     """
+    require_positive("--limit", limit)
     with open_site(PROJECT, env, start=False) as site:
         events = () if site.is_new() else site.journal.events()
         left_alone = _left_alone(site)

@@ -84,14 +84,15 @@ class CommandLine(Program):  # type: ignore[misc] # without types
         unknown, without_value = _UNKNOWN.fullmatch(said), _WITHOUT_VALUE.fullmatch(said)
         word = literal_eval(unknown["word"]) if unknown else ""
         if context is None or context.name is None:
+            if word.startswith("-") and any(word in one.flags for one in self.parser.contexts.values()):
+                return _told(f"{word} stands before the command it is an option of", "invoke COMMAND OPTIONS")
             near = _near(word, self.namespace.task_names)
             return _told(f"there is no command {word!r}{near}" if word else said, _LIST)
         if option := self._misspelt(context) or (word if word.startswith("-") else None):
             return self._of_option(context, option)
         if word:
             before = next((one for one, after in pairwise(self._words) if after == word), "")
-            given = f"{before} is given twice" if before in context.flags else f"it does not take {word!r}"
-            return _told(f"{context.name}: {given}", _help(context))
+            return _told(f"{context.name}: {_surplus(context, before, word)}", _help(context))
         if without_value:
             return _told(f"{context.name}: {to_flag(without_value['option'])} needs a value", _help(context))
         if missing := [to_flag(one.name) for one in context.missing_positional_args]:
@@ -139,8 +140,15 @@ def _halves(word: str) -> tuple[str, ...]:
     return tuple(word.split("=", 1)) if word.startswith("-") else (word,)
 
 
+def _surplus(context: ParserContext, before: str, word: str) -> str:
+    flag = context.flags.get(before)
+    if flag is None:
+        return f"it does not take {word!r}"
+    return f"{before} is given twice" if flag.takes_value else f"{before} takes no value"
+
+
 def _near(word: str, known: Iterable[str]) -> str:
-    found = get_close_matches(word, list(known), n=1)
+    found = get_close_matches(word.lower(), list(known), n=1)
     return f"; did you mean {found[0]}?" if found else ""
 
 

@@ -35,6 +35,12 @@ UNREADABLE = {
     "deploy --env staging extra": ("deploy: it does not take 'extra'", "invoke --help deploy"),
     'deploy --env staging "it\'s"': ('deploy: it does not take "it\'s"', "invoke --help deploy"),
     "deploy --env dev --env prod": ("deploy: --env is given twice", "invoke --help deploy"),
+    "status --env dev --json=yes": ("status: --json takes no value", "invoke --help status"),
+    "status --env dev --json yes": ("status: --json takes no value", "invoke --help status"),
+    "history --env dev --limit 0": ("--limit 0: a number from 1 is wanted", "give --limit 10"),
+    "backfill.status --env dev --limit -1": ("--limit -1: a number from 1 is wanted", "give --limit 10"),
+    "--env staging deploy": ("--env stands before the command it is an option of", "invoke COMMAND OPTIONS"),
+    "STATUS --env dev": ("there is no command 'STATUS'; did you mean status?", "invoke --list"),
     "dbt.compare --env dev --rows few": (
         "dbt.compare: --rows wants a whole number, not 'few'",
         "invoke --help dbt.compare",

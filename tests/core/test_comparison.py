@@ -119,7 +119,7 @@ def test_values_that_change_and_leave_every_figure_as_it_was_are_told_and_not_ju
     one, other = (profile(type="TEXT", sum=None, content=content) for content in ("1", "2"))
     (found,) = held(one, other).findings
     assert (found.difference.measure, found.difference.column, found.is_over) == ("values", "AMOUNT", False)
-    assert found.sentence() == "FINANCE.ORDERS.AMOUNT values: others"
+    assert found.sentence() == "FINANCE.ORDERS.AMOUNT values: changed"
 
 
 def test_what_another_figure_tells_is_not_told_once_more() -> None:
