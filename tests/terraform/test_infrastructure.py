@@ -158,11 +158,12 @@ def test_what_was_planned_right_here_and_not_tried_is_known_not_to_be_applied(be
     bench.write(resources(one="b"))
     planner = bench.infrastructure()
     step = step_of(planner.facts(plan=True))
-    saved = bench.plans()
+    for saved in bench.plans():
+        saved.unlink()  # the next one may be the same to the byte: it is known by the second it was made in
     assert not planner.is_applied(step)
-    assert bench.plans() == saved, "Terraform was not asked again"
+    assert bench.plans() == [], "Terraform was not asked again"
     assert not bench.infrastructure().is_applied(step)
-    assert bench.plans() != saved, "another process asks it"
+    assert bench.plans() != [], "another process asks it"
     planner.apply(step, quiet)
     assert planner.is_applied(step)
     assert bench.infrastructure().is_applied(step)
