@@ -125,9 +125,11 @@ class CommandLine(Program):  # type: ignore[misc] # without types
         return _told(f"{context.name} has no option {option}{_near(option, context.flags)}", _help(context))
 
     def _no_number(self, word: str) -> Exit:
-        at = self._words.index(word)
-        command = next((one for one in reversed(self._words[:at]) if one in self.namespace.task_names), "")
-        said = f"{self._words[at - 1]} wants a whole number, not {word!r}"
+        words = self._words
+        at = next(number for number, one in enumerate(words) if one.endswith(word))
+        command = next((one for one in reversed(words[:at]) if one in self.namespace.task_names), "")
+        option = words[at].removesuffix(word) or words[at - 1]  # -l20 is --limit 20
+        said = f"{option} wants a whole number, not {word!r}"
         return _told(f"{command}: {said}" if command else said, f"invoke --help {command}".rstrip())
 
 

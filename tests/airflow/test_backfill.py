@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -14,11 +14,11 @@ from slipway.backfill import choose, progress_of, steps_of
 from slipway.engine import perform
 from slipway.errors import Blocked, ConfigurationError, Interrupted, StepFailed
 from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts, WarehouseFacts
-from slipway.ports import Backfills, Effects, Outcome
+from slipway.ports import Effects, Outcome
 from slipway.request import DagRequest
 from slipway.step import BackfillDates
 from tests.airflow.conftest import DAGS, FLIP_S, HEAD, Bench, Released, wait_until
-from tests.ports.contract.effects import Kept
+from tests.ports.contract.effects import Kept, through
 
 DAILY = (
     HEAD
@@ -87,15 +87,7 @@ def fill(bench: Bench, step: BackfillDates) -> Outcome:
 
 def effects_of(bench: Bench) -> Effects:
     """Return the ports of a backfill, as a process of its own finds them."""
-    others: Any = None
-    return Effects(
-        infrastructure=others,
-        releases=others,
-        migrations=others,
-        slots=others,
-        orchestrator=others,
-        backfills=cast(Backfills, AirflowBackfills(bench.client, poll_s=0.2)),
-    )
+    return through(None, backfills=AirflowBackfills(bench.client, poll_s=0.2))
 
 
 def observed(bench: Bench, dag_id: str) -> Observation:

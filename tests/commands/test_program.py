@@ -37,6 +37,7 @@ UNREADABLE = {
     "deploy --env dev --env prod": ("deploy: --env is given twice", "invoke --help deploy"),
     "status --env dev --json=yes": ("status: --json takes no value", "invoke --help status"),
     "status --env dev --json yes": ("status: --json takes no value", "invoke --help status"),
+    "history --env dev -lfew": ("history: -l wants a whole number, not 'few'", "invoke --help history"),
     "history --env dev --limit 0": ("--limit 0: a number from 1 is wanted", "give --limit 10"),
     "backfill.status --env dev --limit -1": ("--limit -1: a number from 1 is wanted", "give --limit 10"),
     "--env staging deploy": ("--env stands before the command it is an option of", "invoke COMMAND OPTIONS"),

@@ -15,12 +15,11 @@ from slipway.deployment import fold, refused_slots
 from slipway.errors import Differs, Interrupted, Locked, Stale, StepFailed, Unavailable, VerificationFailed
 from slipway.observation import AppliedMigration, Published
 from slipway.plan import Plan, moved_by_others
-from slipway.ports import Effects
 from slipway.release import Release, Version
 from slipway.rollback import live_in, previous_deployment
 from slipway.step import BACKFILL_KINDS
 from tests.ports.backfills import dag_steps, steps_of_model
-from tests.ports.contract.effects import Kept
+from tests.ports.contract.effects import Kept, through
 from tests.ports.environment import DAG_IDS, MemoryEnvironment
 from tests.ports.memory import MemoryJournal, MemoryLease
 
@@ -244,14 +243,7 @@ def die(environment: MemoryEnvironment, journal: MemoryJournal, plan: Plan, kind
         engine.apply(
             engine.Assignment(plan=plan, deployment="d-1", by="ann"),
             engine.Surroundings(
-                effects=Effects(
-                    infrastructure=ports,
-                    releases=ports,
-                    migrations=ports,
-                    slots=ports,
-                    orchestrator=ports,
-                    backfills=ports,
-                ),
+                effects=through(ports, backfills=ports),
                 journal=journal,
                 lease=MemoryLease(),
                 observe_base=lambda: environment.observe(infrastructure=False),
@@ -319,7 +311,7 @@ def test_dying_twice_changes_nothing_in_the_end(kind: str, point: str, again: st
     mortal: Any = Mortal(environment, again, again_point)
     (unfinished,) = fold(journal.events())
     around = engine.Surroundings(
-        effects=Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal),
+        effects=through(mortal),
         journal=journal,
         lease=MemoryLease(),
         observe_base=lambda: environment.observe(infrastructure=False),
@@ -472,7 +464,7 @@ def test_a_part_that_answers_again_is_asked_what_was_done_and_nothing_is_done_tw
     done = engine.apply(
         engine.Assignment(plan=plan, deployment="d-1", by="ann"),
         engine.Surroundings(
-            effects=Effects(infrastructure=ports, releases=ports, migrations=ports, slots=ports, orchestrator=ports),
+            effects=through(ports),
             journal=journal,
             lease=MemoryLease(),
             observe_base=lambda: environment.observe(infrastructure=False),

@@ -47,7 +47,7 @@ from slipway.step import (
     StepKind,
     UploadVersion,
 )
-from tests.ports.contract.effects import Kept
+from tests.ports.contract.effects import Kept, through
 
 Purpose = Literal["deploy", "rollback"]
 # before: of the step it is journalled that it started, and its probe said no. during: so many seconds after its effect
@@ -262,7 +262,7 @@ class MortalOperation(Operation):
         if self._mortal is None:
             self._mortal = MortalEffects(super().effects(), self._fate, self._write_to)
         mortal = self._mortal
-        found = Effects(infrastructure=mortal, releases=mortal, migrations=mortal, slots=mortal, orchestrator=mortal)
+        found = through(mortal)
         if self._fate.death is not None:
             return found
         self.kept = self.kept or Kept(

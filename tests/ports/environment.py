@@ -34,6 +34,7 @@ from slipway.step import (
     Step,
     UploadVersion,
 )
+from tests.ports.contract.effects import through
 
 DAG_IDS = ("card_transactions", "customers")
 
@@ -115,9 +116,7 @@ class MemoryEnvironment:
         )
 
     def effects(self) -> Effects:
-        return Effects(
-            infrastructure=self, releases=self, migrations=self, slots=self, orchestrator=self, backfills=self
-        )
+        return through(self, backfills=self)
 
     def _count(self, kind: str) -> None:
         if self.fails_at == kind:

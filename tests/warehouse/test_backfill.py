@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -24,12 +24,12 @@ from slipway.engine import perform
 from slipway.errors import ConfigurationError, Differs
 from slipway.model import model_in
 from slipway.observation import InfrastructureFacts, Observation, OrchestratorFacts
-from slipway.ports import Backfills, Effects, Outcome, Progress
+from slipway.ports import Effects, Outcome, Progress
 from slipway.request import ModelRequest
 from slipway.step import AdoptModel, BuildSlot, RebuildModel
 from slipway.threshold import ComparisonRules
 from tests.dbt.warehouse import PROJECT, Server
-from tests.ports.contract.effects import Kept
+from tests.ports.contract.effects import Kept, through
 from tests.warehouse.place import Place, bare_place
 from tests.warehouse.test_build import Manifests
 
@@ -160,15 +160,7 @@ class Events:
 
     def effects(self) -> Effects:
         """Return the ports of a backfill, as a process of its own finds them."""
-        others: Any = None
-        return Effects(
-            infrastructure=others,
-            releases=others,
-            migrations=others,
-            slots=others,
-            orchestrator=others,
-            backfills=cast(Backfills, self.slots()),
-        )
+        return through(None, backfills=self.slots())
 
     def observe(self) -> Observation:
         return Observation(

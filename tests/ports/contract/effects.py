@@ -30,6 +30,18 @@ EFFECTS: Final = (
 LAST: Final = frozenset({"flip", "adopt"})  # steps that nothing comes behind
 
 
+def through(ports: Any, *, backfills: Any = None) -> Effects:
+    """Return one object as every port; backfills apart, which a release has none of."""
+    return Effects(
+        infrastructure=ports,
+        releases=ports,
+        migrations=ports,
+        slots=ports,
+        orchestrator=ports,
+        backfills=backfills,
+    )
+
+
 class Kept:
     """Every port of an environment, around others, with what they do checked.
 
@@ -53,15 +65,7 @@ class Kept:
 
     def effects(self) -> Effects:
         """Return the ports."""
-        ports: Any = self
-        return Effects(
-            infrastructure=ports,
-            releases=ports,
-            migrations=ports,
-            slots=ports,
-            orchestrator=ports,
-            backfills=ports if self._real.backfills is not None else None,
-        )
+        return through(self, backfills=self if self._real.backfills is not None else None)
 
     def __getattr__(self, name: str) -> Any:
         if name in EFFECTS:
