@@ -190,6 +190,7 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> tuple[list[Fi
         bundle = _read(Bundle, one, findings, of="predicate")
         if one.statement is None or bundle is None:
             continue
+        bundle = _with_known(bundle, by_seq)
         if one.key != bundle_key(bundle.deployment, bundle.head.seq) or bundle.environment != records.environment:
             findings.append(Finding(where=one.key, what=f"is the bundle of {bundle.deployment} #{bundle.head.seq}"))
         findings += [Finding(where=one.key, what=said) for said in problems_of(one.statement, bundle)]
@@ -206,6 +207,12 @@ def _bundle_findings(records: Records, events: Sequence[Event]) -> tuple[list[Fi
                 )
                 findings.append(Finding(where=f"{deployment} #{seq}", what=what))
     return findings, read
+
+
+def _with_known(bundle: Bundle, by_seq: Mapping[int, Event]) -> Bundle:
+    """Return the bundle with the journal's own event wherever it tells the same one: its digest is known already."""
+    events = (known if (known := by_seq.get(one.seq)) and known.is_written_as(one) else one for one in bundle.events)
+    return bundle.model_copy(update={"events": tuple(events)})
 
 
 def _gone_findings(records: Records, bundles: Mapping[str, Bundle]) -> list[Finding]:

@@ -75,6 +75,17 @@ class Event(Document):
         """What the next event names as the one before."""
         return self.digest
 
+    def is_written_as(self, other: Event) -> bool:
+        """Return True only if both have the same bytes, without making them; False leaves it to their digests.
+
+        To Python 1 and true are equal; as they are written they are not.
+        """
+        return repr(self._values) == repr(other._values)
+
+    @property
+    def _values(self) -> tuple[Any, ...]:
+        return (self.seq, self.previous, self.at, self.deployment, self.kind, self.data)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRecord:
@@ -173,8 +184,7 @@ def fold(events: Iterable[Event]) -> tuple[Deployment, ...]:
                 fix=_LOOK,
             )
         try:
-            after = _begin(event) if before is None else _advance(before, event, state)
-            found[event.deployment] = replace(after, heard_at=event.at)
+            found[event.deployment] = _begin(event) if before is None else _advance(before, event, state)
         except (LookupError, TypeError, ValueError, ConfigurationError) as error:
             raise JournalError(
                 f"event {event.seq} of {event.deployment} says what no deployment writes: {error!r}", fix=_LOOK
@@ -247,6 +257,7 @@ def _begin(event: Event) -> Deployment:
         commit=data["commit"],
         started_at=event.at,
         since=event.at,
+        heard_at=event.at,
         **_permission(data),
     )
 
@@ -262,11 +273,16 @@ def _permission(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _advance(before: Deployment, event: Event, state: State) -> Deployment:
+    return replace(before, state=state, heard_at=event.at, **_changes(before, event))
+
+
+def _changes(before: Deployment, event: Event) -> dict[str, Any]:
+    """Return what an event says of a deployment beyond that it was heard of, and in which state."""
     data = event.data
     match event.kind:
         case "step-started":
             started = StepRecord(kind=data["kind"], summary=data["summary"], plan=before.plan)
-            return replace(before, state=state, steps=(*before.steps, started))
+            return {"steps": (*before.steps, started)}
         case "step-done":
             done = replace(
                 before.steps[-1],
@@ -276,7 +292,7 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 outside_ms=data["outside_ms"],
                 evidence=data["evidence"],
             )
-            return replace(before, state=state, steps=(*before.steps[:-1], done))
+            return {"steps": (*before.steps[:-1], done)}
         case "step-failed":
             failed = replace(
                 before.steps[-1],
@@ -285,34 +301,32 @@ def _advance(before: Deployment, event: Event, state: State) -> Deployment:
                 message=data["message"],
                 evidence=data.get("evidence", {}),
             )
-            return replace(before, state=state, steps=(*before.steps[:-1], failed))
+            return {"steps": (*before.steps[:-1], failed)}
         case "succeeded":
             looked_ms = before.looked_ms + int(data.get("outside_ms", 0))
-            return replace(_ended(before, event), state=state, message=None, error=None, looked_ms=looked_ms)
+            return {**_ended(before, event), "looked_ms": looked_ms, "message": None, "error": None}
         case "failed" | "abandoned":
-            return replace(_ended(before, event), state=state, message=data["message"], error=data.get("error"))
+            return {**_ended(before, event), "message": data["message"], "error": data.get("error")}
         case "resumed":
             died_ms = _span_ms(before.since, before.heard_at) if before.ended_at is None else 0
-            return replace(
-                before,
-                state=state,
-                plan=data["plan"],
-                by=data["by"],
-                commit=data["commit"],
-                since=event.at,
-                worked_ms=before.worked_ms + died_ms,
-                ended_at=None,
-                message=None,
-                error=None,
+            return {
+                "plan": data["plan"],
+                "by": data["by"],
+                "commit": data["commit"],
+                "since": event.at,
+                "worked_ms": before.worked_ms + died_ms,
+                "ended_at": None,
+                "message": None,
+                "error": None,
                 **_permission(data),
-            )
+            }
         case "verifying" | "began" | "lock-broken" | "script-undoing" | "script-undone" | "cleaned":
-            return replace(before, state=state)
+            return {}
 
 
-def _ended(before: Deployment, event: Event) -> Deployment:
-    """Return the deployment as it ended, with the time since it began or was resumed added."""
-    return replace(before, ended_at=event.at, worked_ms=before.worked_ms + _span_ms(before.since, event.at))
+def _ended(before: Deployment, event: Event) -> dict[str, Any]:
+    """Return the end of a deployment, with the time since it began or was resumed added."""
+    return {"ended_at": event.at, "worked_ms": before.worked_ms + _span_ms(before.since, event.at)}
 
 
 def _span_ms(since: str, until: str) -> int:

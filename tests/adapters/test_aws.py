@@ -8,8 +8,9 @@ from pathlib import Path
 import botocore.exceptions
 import pytest
 from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 
-from slipway.adapters.aws import Aws, translated
+from slipway.adapters.aws import Aws, moment, translated
 from slipway.errors import ConfigurationError, NotBootstrapped, SlipwayError, StepFailed, Unavailable
 
 from .conftest import CREDENTIALS
@@ -112,3 +113,28 @@ def test_silence_is_told_apart_from_a_refusal() -> None:
 
     with pytest.raises(Unavailable, match="does not answer"), translated("the table"):
         raise error
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Sun, 29 Nov 2026 14:02:26 GMT",
+        "2026-11-29T14:02:26.125Z",
+        "2026-11-29T14:02:26+01:00",
+        "20261129T140226Z",
+        "1795961546",
+        "1795961546.5",
+        1795961546,
+        1795961546.125,
+    ],
+    ids=str,
+)
+def test_a_moment_is_read_as_botocore_reads_it(said: str | float) -> None:
+    assert moment(said) == parse_timestamp(said)
+    assert moment(said).tzinfo is not None
+
+
+@pytest.mark.parametrize("said", ["", "soon", "T"])
+def test_what_is_no_moment_is_refused_as_botocore_refuses_it(said: str) -> None:
+    with pytest.raises(ValueError, match="Invalid timestamp"):
+        moment(said)

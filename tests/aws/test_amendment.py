@@ -103,3 +103,30 @@ def test_a_list_of_versions_tells_all_and_leaves_every_content_where_it_is(throu
         assert [one["IsLatest"] for one in listed["DeleteMarkers"]] == [True]
     for answer, content in zip(put, (b"first", b"second!"), strict=True):
         assert s3.get_object(Bucket=bucket, Key="a", VersionId=answer["VersionId"])["Body"].read() == content
+
+
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("asked", [{}, {"Limit": 3}], ids=["by size", "by number"])
+def test_the_pages_of_a_query_are_all_that_is_asked_for_in_order_and_once(
+    through_server: Client, asked: dict[str, Any], forward: bool
+) -> None:
+    dynamodb, table = through_server("dynamodb"), f"t-{uuid.uuid4()}"
+    keys = [{"AttributeName": "h", "KeyType": "HASH"}, {"AttributeName": "r", "KeyType": "RANGE"}]
+    types = [{"AttributeName": "h", "AttributeType": "S"}, {"AttributeName": "r", "AttributeType": "N"}]
+    dynamodb.create_table(TableName=table, KeySchema=keys, AttributeDefinitions=types, BillingMode="PAY_PER_REQUEST")
+    for number in (10, 9, 100, 2, 1, 30, 5):  # by their text they have another order
+        for stream in ("a", "b"):
+            large = {"S": f"{stream}{number}".ljust(300_000)}
+            dynamodb.put_item(TableName=table, Item={"h": {"S": stream}, "r": {"N": str(number)}, "v": large})
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=table,
+        KeyConditionExpression="h = :h AND r > :r",
+        ExpressionAttributeValues={":h": {"S": "a"}, ":r": {"N": "1"}},
+        ScanIndexForward=forward,
+        PaginationConfig={"PageSize": asked["Limit"]} if asked else {},
+    )
+    read = [page["Items"] for page in pages]
+
+    assert len(read) > 1
+    told = [item["v"]["S"].strip() for items in read for item in items]
+    assert told == sorted(("a2", "a5", "a9", "a10", "a30", "a100"), key=lambda one: int(one[1:]), reverse=not forward)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from slipway.deployment import TRANSITIONS, Deployment, Event, EventKind, fold, median_durations_ms
 from slipway.errors import Blocked, ConfigurationError, JournalError
@@ -224,3 +226,25 @@ def test_a_release_that_cannot_be_gone_back_to_is_refused_with_those_that_can(
 def test_a_beginning_that_several_versions_share_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="ab may be any of abc, abd"):
         rollback_target(history(("deploy", "abc"), ("deploy", "abd")), whole("abd"), environment="staging", to="ab")
+
+
+# Few values, so that two are often alike, and those among them that Python holds for equal.
+_DATA = st.dictionaries(
+    st.sampled_from("ab"),
+    st.recursive(
+        st.sampled_from([0, 1, False, True, None, "", "1", "'", "True"]), lambda one: st.lists(one, max_size=2)
+    ),
+    max_size=2,
+)
+
+
+@given(_DATA, _DATA)
+def test_events_that_are_written_alike_have_one_digest(one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = (
+        Event(seq=1, previous="0" * 64, at="2026-11-29T00:00:00.000Z", deployment="d", kind="began", data=data)
+        for data in (one, other)
+    )
+    assert first.is_written_as(first.model_copy())
+    assert first.sha256 == second.sha256 or not first.is_written_as(second)
+    if list(one) == sorted(one) and list(other) == sorted(other):  # as they are read from canonical bytes
+        assert first.is_written_as(second) == (first.sha256 == second.sha256)
