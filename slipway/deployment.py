@@ -84,7 +84,7 @@ class Event(Document):
 
     @property
     def _values(self) -> tuple[Any, ...]:
-        return (self.seq, self.previous, self.at, self.deployment, self.kind, self.data)
+        return tuple(getattr(self, name) for name in Event.model_fields)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -273,16 +273,11 @@ def _permission(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _advance(before: Deployment, event: Event, state: State) -> Deployment:
-    return replace(before, state=state, heard_at=event.at, **_changes(before, event))
-
-
-def _changes(before: Deployment, event: Event) -> dict[str, Any]:
-    """Return what an event says of a deployment beyond that it was heard of, and in which state."""
     data = event.data
     match event.kind:
         case "step-started":
             started = StepRecord(kind=data["kind"], summary=data["summary"], plan=before.plan)
-            return {"steps": (*before.steps, started)}
+            return replace(before, state=state, heard_at=event.at, steps=(*before.steps, started))
         case "step-done":
             done = replace(
                 before.steps[-1],
@@ -292,7 +287,7 @@ def _changes(before: Deployment, event: Event) -> dict[str, Any]:
                 outside_ms=data["outside_ms"],
                 evidence=data["evidence"],
             )
-            return {"steps": (*before.steps[:-1], done)}
+            return replace(before, state=state, heard_at=event.at, steps=(*before.steps[:-1], done))
         case "step-failed":
             failed = replace(
                 before.steps[-1],
@@ -301,32 +296,39 @@ def _changes(before: Deployment, event: Event) -> dict[str, Any]:
                 message=data["message"],
                 evidence=data.get("evidence", {}),
             )
-            return {"steps": (*before.steps[:-1], failed)}
+            return replace(before, state=state, heard_at=event.at, steps=(*before.steps[:-1], failed))
         case "succeeded":
             looked_ms = before.looked_ms + int(data.get("outside_ms", 0))
-            return {**_ended(before, event), "looked_ms": looked_ms, "message": None, "error": None}
+            return replace(
+                _ended(before, event), state=state, heard_at=event.at, message=None, error=None, looked_ms=looked_ms
+            )
         case "failed" | "abandoned":
-            return {**_ended(before, event), "message": data["message"], "error": data.get("error")}
+            return replace(
+                _ended(before, event), state=state, heard_at=event.at, message=data["message"], error=data.get("error")
+            )
         case "resumed":
             died_ms = _span_ms(before.since, before.heard_at) if before.ended_at is None else 0
-            return {
-                "plan": data["plan"],
-                "by": data["by"],
-                "commit": data["commit"],
-                "since": event.at,
-                "worked_ms": before.worked_ms + died_ms,
-                "ended_at": None,
-                "message": None,
-                "error": None,
+            return replace(
+                before,
+                state=state,
+                heard_at=event.at,
+                plan=data["plan"],
+                by=data["by"],
+                commit=data["commit"],
+                since=event.at,
+                worked_ms=before.worked_ms + died_ms,
+                ended_at=None,
+                message=None,
+                error=None,
                 **_permission(data),
-            }
+            )
         case "verifying" | "began" | "lock-broken" | "script-undoing" | "script-undone" | "cleaned":
-            return {}
+            return replace(before, state=state, heard_at=event.at)
 
 
-def _ended(before: Deployment, event: Event) -> dict[str, Any]:
-    """Return the end of a deployment, with the time since it began or was resumed added."""
-    return {"ended_at": event.at, "worked_ms": before.worked_ms + _span_ms(before.since, event.at)}
+def _ended(before: Deployment, event: Event) -> Deployment:
+    """Return the deployment as it ended, with the time since it began or was resumed added."""
+    return replace(before, ended_at=event.at, worked_ms=before.worked_ms + _span_ms(before.since, event.at))
 
 
 def _span_ms(since: str, until: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import uuid
+from datetime import UTC
 from pathlib import Path
 
 import botocore.exceptions
@@ -122,6 +124,8 @@ def test_silence_is_told_apart_from_a_refusal() -> None:
         "2026-11-29T14:02:26.125Z",
         "2026-11-29T14:02:26+01:00",
         "20261129T140226Z",
+        "Sun, 29 Nov 2026 14:02:26 -0000",
+        "Sun, 29 Nov 2026 2:02:26 PM GMT",
         "1795961546",
         "1795961546.5",
         1795961546,
@@ -134,7 +138,25 @@ def test_a_moment_is_read_as_botocore_reads_it(said: str | float) -> None:
     assert moment(said).tzinfo is not None
 
 
-@pytest.mark.parametrize("said", ["", "soon", "T"])
+@pytest.mark.parametrize(
+    "said", ["", "soon", "T", "2026-02-31T00:00:00Z", "Sun, 31 Feb 2026 14:02:26 GMT", "2026-W48-7T00:00"]
+)
 def test_what_is_no_moment_is_refused_as_botocore_refuses_it(said: str) -> None:
     with pytest.raises(ValueError, match="Invalid timestamp"):
         moment(said)
+
+
+@pytest.mark.parametrize("credentials", [CREDENTIALS, None], ids=["of the endpoint", "of the user"])
+def test_a_client_reads_moments_so_and_keeps_a_connection_for_each_reader(
+    endpoint: str, credentials: dict[str, str] | None
+) -> None:
+    os.environ |= {name.upper(): value for name, value in CREDENTIALS.items()}
+    aws = Aws(region="eu-west-1", endpoint=endpoint, credentials=credentials)
+    bucket = f"b-{uuid.uuid4()}"
+    aws.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    aws.s3.put_object(Bucket=bucket, Key="k", Body=b"v")
+    answer = aws.s3.get_object(Bucket=bucket, Key="k")
+    (listed,) = aws.s3.list_object_versions(Bucket=bucket)["Versions"]
+
+    assert [answer["LastModified"].tzinfo, listed["LastModified"].tzinfo] == [UTC, UTC]  # botocore's own is another
+    assert {one.meta.config.max_pool_connections for one in (aws.s3, aws.dynamodb)} == {64}

@@ -105,28 +105,81 @@ def test_a_list_of_versions_tells_all_and_leaves_every_content_where_it_is(throu
         assert s3.get_object(Bucket=bucket, Key="a", VersionId=answer["VersionId"])["Body"].read() == content
 
 
-@pytest.mark.parametrize("forward", [True, False])
-@pytest.mark.parametrize("asked", [{}, {"Limit": 3}], ids=["by size", "by number"])
-def test_the_pages_of_a_query_are_all_that_is_asked_for_in_order_and_once(
-    through_server: Client, asked: dict[str, Any], forward: bool
-) -> None:
-    dynamodb, table = through_server("dynamodb"), f"t-{uuid.uuid4()}"
-    keys = [{"AttributeName": "h", "KeyType": "HASH"}, {"AttributeName": "r", "KeyType": "RANGE"}]
-    types = [{"AttributeName": "h", "AttributeType": "S"}, {"AttributeName": "r", "AttributeType": "N"}]
-    dynamodb.create_table(TableName=table, KeySchema=keys, AttributeDefinitions=types, BillingMode="PAY_PER_REQUEST")
-    for number in (10, 9, 100, 2, 1, 30, 5):  # by their text they have another order
+Item = dict[str, dict[str, Any]]
+KEYS: dict[str, list[Any]] = {
+    "N": ["10", "9", "100", "2", "1", "30", "5"],  # by their text they have another order
+    "S": ["b", "a", "ba", "", "é", "c", "Z"],
+}
+
+
+def table_of(dynamodb: Any, kind: str) -> str:
+    """Return a table with one stream "a" of the keys above, each item of 300 kB, and one "b" with the same."""
+    table = f"t-{uuid.uuid4()}"
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "h", "KeyType": "HASH"}, {"AttributeName": "r", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "h", "AttributeType": "S"},
+            {"AttributeName": "r", "AttributeType": kind},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for value in filter(None, KEYS[kind]):
         for stream in ("a", "b"):
-            large = {"S": f"{stream}{number}".ljust(300_000)}
-            dynamodb.put_item(TableName=table, Item={"h": {"S": stream}, "r": {"N": str(number)}, "v": large})
+            item = {"h": {"S": stream}, "r": {kind: value}, "v": {"S": stream.ljust(300_000)}}
+            dynamodb.put_item(TableName=table, Item=item)
+    return table
+
+
+def pages_of(dynamodb: Any, table: str, *, forward: bool, size: int | None) -> list[list[Item]]:
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
-        KeyConditionExpression="h = :h AND r > :r",
-        ExpressionAttributeValues={":h": {"S": "a"}, ":r": {"N": "1"}},
+        KeyConditionExpression="h = :h",
+        ExpressionAttributeValues={":h": {"S": "a"}},
         ScanIndexForward=forward,
-        PaginationConfig={"PageSize": asked["Limit"]} if asked else {},
+        PaginationConfig={} if size is None else {"PageSize": size},
     )
-    read = [page["Items"] for page in pages]
+    return [page["Items"] for page in pages]
 
-    assert len(read) > 1
-    told = [item["v"]["S"].strip() for items in read for item in items]
-    assert told == sorted(("a2", "a5", "a9", "a10", "a30", "a100"), key=lambda one: int(one[1:]), reverse=not forward)
+
+@pytest.mark.parametrize("kind", sorted(KEYS))
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("size", [None, 2], ids=["by bytes", "by number"])
+def test_the_pages_of_a_query_are_all_that_is_asked_for_in_order_and_once(
+    through_server: Client, kind: str, forward: bool, size: int | None
+) -> None:
+    dynamodb = through_server("dynamodb")
+    pages = pages_of(dynamodb, table_of(dynamodb, kind), forward=forward, size=size)
+    told = [item["r"][kind] for page in pages for item in page]
+
+    assert len(pages) > 1
+    assert {item["v"]["S"].strip() for page in pages for item in page} == {"a"}
+    in_order = sorted(filter(None, KEYS[kind]), key=int if kind == "N" else None, reverse=not forward)
+    assert told == in_order
+
+
+def test_a_page_comes_after_a_start_that_is_gone_meanwhile(through_server: Client) -> None:
+    dynamodb = through_server("dynamodb")
+    table = table_of(dynamodb, "N")
+    start = {"h": {"S": "a"}, "r": {"N": "9"}}
+    dynamodb.delete_item(TableName=table, Key=start)
+
+    assert numbers(dynamodb, table, start) == ["10", "30", "100"]
+
+
+def test_a_start_in_another_stream_is_as_moto_has_it(through_server: Client) -> None:
+    dynamodb = through_server("dynamodb")
+    start = {"h": {"S": "A"}, "r": {"N": "9"}}  # before all of stream "a"
+
+    assert numbers(dynamodb, table_of(dynamodb, "N"), start)[:2] == ["1", "2"]
+
+
+def numbers(dynamodb: Any, table: str, start: Item) -> list[str]:
+    """Return the numbers on the page of stream "a" that begins after `start`."""
+    page = dynamodb.query(
+        TableName=table,
+        KeyConditionExpression="h = :h",
+        ExpressionAttributeValues={":h": {"S": "a"}},
+        ExclusiveStartKey=start,
+    )
+    return [item["r"]["N"] for item in page["Items"]]

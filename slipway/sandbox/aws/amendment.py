@@ -18,9 +18,8 @@ because one that silently stopped applying would show up as a signature that doe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from decimal import Decimal
 from functools import cache
 from inspect import getsource, signature
 from io import BytesIO
@@ -46,7 +45,7 @@ from slipway.sandbox.aws.seam import replace_method
 
 _modules = backends.list_of_moto_modules
 _is_digest: ContextVar[bool] = ContextVar("message_is_digest", default=False)  # per request: doors serve in threads
-_page: ContextVar[Decimal | str | None] = ContextVar("page_begins_after", default=None)  # a range key, of a query
+_page: ContextVar[tuple[Any, Any] | None] = ContextVar("page_begins_after", default=None)  # hash and range, of a query
 _amended: set[type] = set()
 
 
@@ -107,36 +106,60 @@ def _values_as_they_are(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _sorted_by_values(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Not a mend but haste: a value is made of a key once, not whenever two are compared."""
+    """Not a mend but haste: a value is made of a key once, not whenever two are compared. A query that goes on with the
+    next page looks at what comes after its start only."""
 
     def all_items(self: Table) -> list[Item]:
         if self.range_key_attr is None:
             return list(original(self))
-        items = (item for by_range in self.items.values() for item in by_range.values())
         after = _page.get()
-        if after is not None:
-            items = (item for item in items if item.range_key.cast_value > after)
-        return sorted(items, key=lambda item: (item.hash_key.cast_value, item.range_key.cast_value))
+        keyed = (
+            ((item.hash_key.cast_value, item.range_key.cast_value), item)
+            for by_range in self.items.values()
+            for item in by_range.values()
+        )
+        wanted = keyed if after is None else (one for one in keyed if one[0][0] == after[0] and one[0][1] > after[1])
+        return [item for _, item in sorted(wanted, key=lambda one: one[0])]
 
     return all_items
 
 
 def _looking_ahead_only(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Not a mend but haste: what the pages before answered is not put in order, and passed over, once more."""
-    signature_of = signature(original)
+    """Not a mend but haste: what the pages before answered is not put in order, and passed over, once more.
+
+    For queries forward, by the table's own keys, that begin where one like it ended; all others are moto's.
+    """
+    asks = signature(original)
+    if not {"hash_key", "exclusive_start_key", "scan_index_forward", "index_name"} <= asks.parameters.keys():
+        raise AttributeError("moto asks tables otherwise than it did")
 
     def query(self: Table, *arguments: Any, **named: Any) -> Any:
-        asked = signature_of.bind(self, *arguments, **named).arguments
-        start = asked["exclusive_start_key"]
-        if not start or self.range_key_attr is None or asked.get("index_name") or asked["scan_index_forward"] is False:
+        asked = asks.bind(self, *arguments, **named)
+        asked.apply_defaults()
+        start = _start_of(self, asked.arguments)
+        if start is None:
             return original(self, *arguments, **named)
-        token = _page.set(DynamoType(start[self.range_key_attr]).cast_value)
+        token = _page.set(start)
         try:
             return original(self, *arguments, **named)
         finally:
             _page.reset(token)
 
     return query
+
+
+def _start_of(table: Table, asked: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    """Return the values of the key that a page of a query comes after; None where haste is not safe."""
+    start = asked["exclusive_start_key"]
+    if not start or asked["index_name"] or asked["scan_index_forward"] is not True:
+        return None
+    if not {table.hash_key_attr, table.range_key_attr} <= start.keys():
+        return None
+    hash_key, range_key = DynamoType(start[table.hash_key_attr]), DynamoType(start[table.range_key_attr])
+    types = {one["AttributeName"]: one["AttributeType"] for one in table.attr}
+    if hash_key != asked["hash_key"] or range_key.type != types.get(table.range_key_attr):
+        return None
+    return hash_key.cast_value, range_key.cast_value
 
 
 def _equal_by_text(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,7 +174,7 @@ def _equal_by_text(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _different_by_text(original: Callable[..., Any]) -> Callable[..., Any]:
-    """The same haste for the opposite: moto asks it of every item before the one that a page begins with."""
+    """The same haste for the opposite, asked of every item that is passed over to find where a page begins."""
 
     def different(self: DynamoType, other: DynamoType) -> bool:
         if self.type == other.type == "S":
